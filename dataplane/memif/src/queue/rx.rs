@@ -1,0 +1,7 @@
+//! Receiving.
+
+/// Frames from the peer.
+#[derive(Debug)]
+pub struct RxQueue {
+    _private: (),
+}

@@ -1,0 +1,7 @@
+//! Sending.
+
+/// Frames to the peer.
+#[derive(Debug)]
+pub struct TxQueue {
+    _private: (),
+}

@@ -1,0 +1,107 @@
+//! What a caller says when it creates a domain, a port or the engine itself.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use crate::MacAddr;
+
+/// How the worker threads behave.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// Worker threads; a bridge domain lives on exactly one. At least 1.
+    pub workers: usize,
+    /// How long a worker keeps polling after its last frame before it sleeps in the kernel.
+    pub spin: Duration,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self { workers: 1, spin: Duration::from_micros(50) }
+    }
+}
+
+/// A bridge domain: one L2 segment.
+#[derive(Debug, Clone)]
+pub struct DomainConfig {
+    /// Name for logs, counters and captures.
+    pub name: String,
+    /// Largest L3 payload of a frame, in bytes: an Ethernet frame may be 14 (18 with a VLAN tag)
+    /// bytes longer. 576..=65521.
+    pub mtu: u32,
+    /// Ports exchange frames with the gateway only, not with each other (split horizon).
+    pub isolation: bool,
+    /// The gateway (BVI) of the domain; `None` for a segment without one.
+    pub gateway: Option<GatewayConfig>,
+    /// Unicast addresses learnt on one port before further ones are flooded but not learnt.
+    pub learn_limit_per_port: usize,
+    /// A learnt address is forgotten when no frame came from it for this long.
+    pub fdb_ageing: Duration,
+    /// Broadcast, unknown-unicast and multicast frames that one port may flood per second;
+    /// 0 means no limit.
+    pub bum_limit: u32,
+}
+
+impl DomainConfig {
+    /// A domain with the defaults of the product: MTU 1500, ageing 300 s, 1024 addresses per port
+    /// and 10,000 flooded frames per second and port.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            mtu: 1500,
+            isolation: false,
+            gateway: None,
+            learn_limit_per_port: 1024,
+            fdb_ageing: Duration::from_secs(300),
+            bum_limit: 10_000,
+        }
+    }
+}
+
+/// The gateway of a domain: an address that answers ARP, neighbour discovery and ping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayConfig {
+    /// Its Ethernet address.
+    pub mac: MacAddr,
+    /// The IPv4 addresses that it answers for.
+    pub ipv4: Vec<Ipv4Addr>,
+    /// The IPv6 addresses that it answers for; the link-local address derived from `mac` is
+    /// answered as well.
+    pub ipv6: Vec<Ipv6Addr>,
+}
+
+/// One port of a domain: an endpoint's place in the bridge.
+#[derive(Debug, Clone)]
+pub struct PortConfig {
+    /// Name for logs, counters and captures.
+    pub name: String,
+    /// The endpoint's own address: pinned in the FDB, never learnt elsewhere. `None` for a port
+    /// that only learns.
+    pub mac: Option<MacAddr>,
+}
+
+/// How the engine, as memif server, treats the clients of one port.
+#[derive(Debug, Clone)]
+pub struct MemifConfig {
+    /// Name announced to the peer, at most 31 bytes.
+    pub name: String,
+    /// Interface id that the client must name.
+    pub id: u32,
+    /// Secret that the client must send, at most 24 bytes; `None` accepts any.
+    pub secret: Option<String>,
+    /// Largest number of queues in each direction. 1..=16.
+    pub max_queues: u16,
+    /// Accept regions that the peer could truncate (`Trusted`); containers get `false`.
+    pub trust_regions: bool,
+}
+
+impl Default for MemifConfig {
+    fn default() -> Self {
+        Self {
+            name: "dockervpp".to_owned(),
+            id: 0,
+            secret: None,
+            max_queues: 8,
+            trust_regions: false,
+        }
+    }
+}

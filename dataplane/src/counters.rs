@@ -1,0 +1,108 @@
+//! What is counted, per port: frames, bytes, and every drop with its reason.
+
+/// Why a frame was dropped. Each drop is counted on exactly one port under exactly one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(usize)]
+pub enum DropReason {
+    /// Shorter than an Ethernet header, or a source address that is a group address.
+    Malformed,
+    /// Longer than the domain's MTU allows (counted on the port that sent it).
+    Oversize,
+    /// The destination is the port that the frame came from.
+    Hairpin,
+    /// Split horizon: both ports are isolated from each other.
+    Isolated,
+    /// The port flooded more than its BUM limit.
+    BumLimit,
+    /// The source address is pinned to another port.
+    Spoofed,
+    /// No other port exists to flood to.
+    NoDestination,
+    /// The destination port has no device that could take it (counted on the destination).
+    NoDevice,
+    /// The device that sent it does not own the endpoint's address now (a TAP beside a connected
+    /// memif client).
+    NotOwner,
+    /// The destination's ring or queue is full (counted on the destination).
+    Full,
+    /// The destination's buffers are too small for the frame (counted on the destination).
+    NoBuffer,
+    /// A descriptor of the peer broke the rules (counted on the port it came from).
+    BadDescriptor,
+    /// An offload that the sender asked for makes no sense for this frame.
+    BadOffload,
+    /// Sent to the gateway, which does not answer such frames.
+    GatewayIgnored,
+    /// The kernel refused the frame (counted on the destination).
+    Device,
+}
+
+impl DropReason {
+    /// Every reason, in display order.
+    pub const ALL: [Self; 15] = [
+        Self::Malformed,
+        Self::Oversize,
+        Self::Hairpin,
+        Self::Isolated,
+        Self::BumLimit,
+        Self::Spoofed,
+        Self::NoDestination,
+        Self::NoDevice,
+        Self::NotOwner,
+        Self::Full,
+        Self::NoBuffer,
+        Self::BadDescriptor,
+        Self::BadOffload,
+        Self::GatewayIgnored,
+        Self::Device,
+    ];
+
+    /// The name used in tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Oversize => "oversize",
+            Self::Hairpin => "hairpin",
+            Self::Isolated => "isolated",
+            Self::BumLimit => "bum-limit",
+            Self::Spoofed => "spoofed",
+            Self::NoDestination => "no-destination",
+            Self::NoDevice => "no-device",
+            Self::NotOwner => "not-owner",
+            Self::Full => "full",
+            Self::NoBuffer => "no-buffer",
+            Self::BadDescriptor => "bad-descriptor",
+            Self::BadOffload => "bad-offload",
+            Self::GatewayIgnored => "gateway-ignored",
+            Self::Device => "device",
+        }
+    }
+}
+
+/// A reading of one port's counters. Receive is what came from the endpoint, transmit what went
+/// to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PortCounters {
+    /// Frames from the endpoint, dropped ones included.
+    pub rx_frames: u64,
+    /// Their bytes.
+    pub rx_bytes: u64,
+    /// Frames delivered to the endpoint.
+    pub tx_frames: u64,
+    /// Their bytes.
+    pub tx_bytes: u64,
+    /// Drops by [`DropReason`] as index.
+    pub drops: [u64; DropReason::ALL.len()],
+}
+
+impl PortCounters {
+    /// The count for one reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize]
+    }
+
+    /// All drops together.
+    pub fn dropped_total(&self) -> u64 {
+        self.drops.iter().sum()
+    }
+}

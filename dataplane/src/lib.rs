@@ -1,0 +1,23 @@
+//! The embedded engine: L2 bridge domains whose ports are memif links and TAP devices.
+//!
+//! Layers, bottom up:
+//!
+//! * [`mac`], [`packet`]: parsed addresses and header views, no state.
+//! * [`bridge`]: the forwarding table and the decision, pure.
+//! * [`gateway`]: what the gateway of a domain answers, pure.
+//! * [`offload`]: checksums and segmentation in software, pure.
+//! * [`tap`]: TAP devices and their batched I/O.
+//! * [`worker`]: threads that poll the ports of their domains and move frames, one copy per hop.
+//! * [`control`]: the handle that adds, removes and moves ports while traffic runs.
+//!
+//! There is no async runtime in here: workers run to completion and sleep in `epoll`.
+
+pub mod config;
+pub mod control;
+pub mod counters;
+pub mod mac;
+
+pub use config::{DomainConfig, GatewayConfig, MemifConfig, PortConfig, WorkerConfig};
+pub use control::{Dataplane, DataplaneError, DomainId, PortId};
+pub use counters::{DropReason, PortCounters};
+pub use mac::MacAddr;

@@ -1,0 +1,4 @@
+//! The agent: Docker's remote network driver, its state, and the engines behind one trait.
+
+pub mod engine;
+pub mod model;

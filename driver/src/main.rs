@@ -1,0 +1,3 @@
+//! The `dockervpp` command.
+
+fn main() {}

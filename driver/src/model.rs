@@ -1,0 +1,234 @@
+//! What a network and an endpoint are, once a request has been parsed: values that cannot be wrong.
+//!
+//! Nothing in here knows Docker's JSON (that is the `docker` module) or an engine.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use dataplane::MacAddr;
+use ipnet::{Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+
+/// The text is not one of Docker's object ids.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an object id (1 to 64 letters, digits, `-` or `_`)")]
+pub struct ParseIdError(String);
+
+fn parse_id(text: &str) -> Result<String, ParseIdError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if (1..=64).contains(&text.len()) && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(ParseIdError(text.chars().take(80).collect()))
+    }
+}
+
+macro_rules! docker_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The whole id.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The first twelve characters, as Docker prints ids.
+            pub fn short(&self) -> &str {
+                &self.0[..self.0.len().min(12)]
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                parse_id(text).map(Self)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = ParseIdError;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+docker_id!(
+    /// A Docker network.
+    NetworkId
+);
+docker_id!(
+    /// One attachment of a container to a network; new at each container start.
+    EndpointId
+);
+
+/// The file under which Docker mounts a container's network namespace; on engines before 28.0 it
+/// appears only after Join was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SandboxKey(pub PathBuf);
+
+impl fmt::Display for SandboxKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+/// A network device name: 1 to 15 bytes, no `/` and no white space.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct IfName(String);
+
+/// The text cannot name a network device.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` cannot name a network device (1 to 15 bytes without `/`, `:` and white space)")]
+pub struct ParseIfNameError(String);
+
+impl IfName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for IfName {
+    type Err = ParseIfNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
+        let reserved = text == "." || text == "..";
+        if (1..=15).contains(&text.len()) && text.chars().all(plain) && !reserved {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ParseIfNameError(text.chars().take(80).collect()))
+        }
+    }
+}
+
+impl TryFrom<String> for IfName {
+    type Error = ParseIfNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<IfName> for String {
+    fn from(name: IfName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the container's `eth0` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttachKind {
+    /// A TAP of the bridge domain: any image works at once.
+    #[default]
+    Auto,
+    /// A link that only shows the address: no packet enters the kernel.
+    Userspace,
+}
+
+/// One address family of a network: its subnets with their gateways.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool<Net, Addr> {
+    /// The subnet.
+    pub subnet: Net,
+    /// The gateway's address inside it, if the network has one.
+    pub gateway: Option<Addr>,
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkSpec {
+    /// Docker's id.
+    pub id: NetworkId,
+    /// IPv4 subnets.
+    pub ipv4: Vec<Pool<Ipv4Net, Ipv4Addr>>,
+    /// IPv6 subnets.
+    pub ipv6: Vec<Pool<Ipv6Net, Ipv6Addr>>,
+    /// MTU in bytes, 576..=65521.
+    pub mtu: u32,
+    /// `--internal`: no way out; the gateway is not offered to containers.
+    pub internal: bool,
+    /// Containers reach the gateway only, not each other.
+    pub isolation: bool,
+    /// The attach kind of endpoints that do not choose one.
+    pub attach: AttachKind,
+}
+
+/// How memif clients of an endpoint are treated.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MemifOptions {
+    /// Secret that a client must send, at most 24 bytes.
+    pub secret: Option<String>,
+    /// Largest number of queues in each direction, 1..=16; `None` is the default of the engine.
+    pub queues: Option<u16>,
+    /// Accept regions that the client could truncate (zero-copy DPDK and VPP clients).
+    pub trusted: bool,
+}
+
+/// An endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointSpec {
+    /// Docker's id.
+    pub id: EndpointId,
+    /// Its network.
+    pub network: NetworkId,
+    /// Its Ethernet address.
+    #[serde(with = "mac_text")]
+    pub mac: MacAddr,
+    /// Its IPv4 address with the subnet's prefix length.
+    pub ipv4: Option<Ipv4Net>,
+    /// Its IPv6 address with the subnet's prefix length.
+    pub ipv6: Option<Ipv6Net>,
+    /// Its attach kind.
+    pub attach: AttachKind,
+    /// Its memif options.
+    pub memif: MemifOptions,
+}
+
+mod mac_text {
+    use dataplane::MacAddr;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(
+        mac: &MacAddr,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(mac)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<MacAddr, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,1 @@
+//! Fakes and fixtures that the suites against real peers share.

@@ -1,0 +1,2 @@
+//! Layout test placeholder.
+fn main() {}
