@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Manual pages and shell completions, written by the program itself. Usage: dist.sh man|completions
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/common.sh
+. scripts/common.sh
+need_cargo
+
+cargo build --locked --quiet -p dockervpp
+program=$(cargo metadata --format-version 1 --no-deps --locked |
+    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/dockervpp
+case "${1:-}" in
+    man)
+        mkdir -p dist/man
+        "$program" man >dist/man/dockervpp.1
+        ;;
+    completions)
+        mkdir -p dist/completions
+        for shell in bash zsh fish; do
+            "$program" completions "$shell" >"dist/completions/dockervpp.$shell"
+        done
+        ;;
+    *) fail "usage: dist.sh man|completions" ;;
+esac
+ls -l "dist/$1"

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Brings what the demo or the suites need and this machine lacks; does nothing when all is there.
+# Usage: setup.sh demo|test
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/common.sh
+. scripts/common.sh
+
+purpose=${1:-test}
+case "$purpose" in demo | test) ;; *) fail "usage: setup.sh demo|test" ;; esac
+
+packages=()
+want() { # want COMMAND PACKAGE
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null || packages+=("$2")
+}
+
+static_busybox() { # the program that the test images are made of
+    local program
+    program=$(command -v busybox) && ! ldd "$program" >/dev/null 2>&1
+}
+
+memif_driver() { # DPDK's memif driver, where testpmd looks for it
+    compgen -G '/usr/lib/*/dpdk/pmds-*/librte_net_memif.so*' >/dev/null
+}
+
+find_missing() {
+    want cc gcc
+    want docker docker.io
+    want dockerd docker.io
+    want ip iproute2
+    want ping iputils-ping
+    static_busybox || packages+=(busybox-static)
+    [ "$purpose" = test ] || return 0
+    want tcpdump tcpdump
+    want dpdk-testpmd dpdk-dev
+    memif_driver || packages+=(librte-net-memif)
+}
+
+# Names that differ between releases of Debian: the memif driver carries DPDK's ABI in its name,
+# and newer releases ship the docker command apart from the daemon.
+resolve_names() {
+    local i
+    for i in "${!packages[@]}"; do
+        case "${packages[i]}" in
+            librte-net-memif)
+                packages[i]=$(apt-cache search --names-only '^librte-net-memif[0-9]+$' |
+                    awk '{print $1}' | sort -V | tail -n 1)
+                [ -n "${packages[i]}" ] ||
+                    fail "this release has no librte-net-memif package; install DPDK's memif driver by hand"
+                ;;
+            docker.io)
+                if apt-cache show docker-cli >/dev/null 2>&1; then packages+=(docker-cli); fi
+                ;;
+        esac
+    done
+}
+
+install_missing() {
+    mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
+    command -v apt-get >/dev/null ||
+        fail "missing here: ${packages[*]} (Debian's package names); this is no Debian, install them by hand"
+    note "installing: ${packages[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    resolve_names
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+}
+
+docker_answers() { as_root docker info; }
+
+start_docker() {
+    docker_answers >/dev/null 2>&1 && return
+    note "starting the Docker daemon"
+    if [ -d /run/systemd/system ]; then
+        as_root systemctl start docker || fail "\`systemctl start docker\` failed; see \`journalctl -u docker\`"
+    else
+        as_root sh -c 'nohup dockerd >/var/log/dockerd.log 2>&1 </dev/null &'
+    fi
+    wait_for 60 "the Docker daemon answers" docker_answers || {
+        as_root tail -n 20 /var/log/dockerd.log 2>/dev/null || true
+        fail "the Docker daemon does not start here; start one (it may need a privileged machine) and run this again"
+    }
+}
+
+check_host() {
+    [ -c /dev/net/tun ] || as_root sh -c 'mkdir -p /dev/net && mknod /dev/net/tun c 10 200' 2>/dev/null || true
+    as_root sh -c ': <>/dev/net/tun' 2>/dev/null ||
+        fail "/dev/net/tun is missing or refused: \`modprobe tun\`, or give this machine the device"
+}
+
+heading "Setting up for: $purpose"
+[ "$(uname -s)" = Linux ] || fail "this is a Linux program"
+need_cargo
+find_missing
+[ "${#packages[@]}" -eq 0 ] || install_missing
+start_docker
+check_host
+note "ready: Docker $(as_root docker version --format '{{.Server.Version}}'), kernel $(uname -r), $(cargo --version)"

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# All tests: of the crates, then the suites against a real Docker Engine and real DPDK.
+# Usage: test.sh [unit|docker|interop]...   (all of them by default)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/common.sh
+. scripts/common.sh
+
+[ $# -gt 0 ] || set -- unit docker interop
+scripts/setup.sh test
+need_cargo
+
+# The suites start containers and network devices: they run as root, the compiler does not.
+run_suite() {
+    local triple runner
+    triple=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+    runner="CARGO_TARGET_${triple}_RUNNER"
+    [ "$(id -u)" -eq 0 ] || export "$runner=sudo --preserve-env=CI,CARGO,DOCKERVPP_TEST_BINARIES,RUST_BACKTRACE"
+    cargo test --locked -p tests --test "$1" -- --test-threads=1
+    unset "$runner"
+}
+
+unit_tests() {
+    if command -v cargo-nextest >/dev/null; then
+        cargo nextest run --locked --workspace --all-features --exclude tests --no-fail-fast
+    else
+        cargo test --locked --workspace --all-features --exclude tests --lib --bins --tests --no-fail-fast
+    fi
+    cargo test --locked --workspace --all-features --doc
+}
+
+for part in "$@"; do
+    case "$part" in
+        unit)
+            heading "Tests of the crates"
+            unit_tests
+            ;;
+        docker | interop)
+            heading "Suite: $part"
+            # Built by the caller, so that a suite that runs as root never compiles.
+            cargo build --locked --workspace --bins --examples
+            DOCKERVPP_TEST_BINARIES="$(cargo metadata --format-version 1 --no-deps --locked |
+                sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug"
+            export DOCKERVPP_TEST_BINARIES
+            run_suite "$part"
+            ;;
+        *) fail "usage: test.sh [unit|docker|interop]..." ;;
+    esac
+done
+heading "All tests passed"
