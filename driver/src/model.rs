@@ -3,7 +3,7 @@
 //! Nothing in here knows Docker's JSON (that is the `docker` module) or an engine.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -156,6 +156,15 @@ pub enum AttachKind {
     Userspace,
 }
 
+impl fmt::Display for AttachKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Userspace => "userspace",
+        })
+    }
+}
+
 /// One address family of a network: its subnets with their gateways.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool<Net, Addr> {
@@ -213,6 +222,59 @@ pub struct EndpointSpec {
     pub attach: AttachKind,
     /// Its memif options.
     pub memif: MemifOptions,
+}
+
+/// Transport protocol of a published port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        })
+    }
+}
+
+/// A port of a container that `docker run -p` wants reachable from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMapping {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port in the container.
+    pub container_port: u16,
+    /// The host's address; `None` is every address.
+    pub host_ip: Option<IpAddr>,
+    /// First acceptable host port; 0 lets the driver choose any.
+    pub host_port: u16,
+    /// Last acceptable host port.
+    pub host_port_end: u16,
+}
+
+impl fmt::Display for PortMapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host_ip {
+            Some(IpAddr::V4(address)) => write!(f, "{address}:")?,
+            Some(IpAddr::V6(address)) => write!(f, "[{address}]:")?,
+            None => {}
+        }
+        match (self.host_port, self.host_port_end) {
+            (0, _) => f.write_str("any")?,
+            (first, last) if last > first => write!(f, "{first}-{last}")?,
+            (port, _) => write!(f, "{port}")?,
+        }
+        write!(f, "->{}/{}", self.container_port, self.protocol)
+    }
 }
 
 mod mac_text {

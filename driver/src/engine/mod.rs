@@ -40,6 +40,15 @@ pub trait Engine: Send + Sync {
     /// container is no longer there.
     fn rejoin(&self, endpoint: &EndpointId, sandbox: &SandboxKey) -> Result<Restored, EngineError>;
 
+    /// Whether the sandbox of a joined endpoint can still hold its container: `false` once its
+    /// network namespace is gone for good, `true` while the engine still waits for it to appear.
+    /// Docker does not report the containers that die with the daemon, so the driver asks.
+    fn sandbox_alive(
+        &self,
+        endpoint: &EndpointId,
+        sandbox: &SandboxKey,
+    ) -> Result<bool, EngineError>;
+
     /// What an endpoint looks like now; `None` when the engine does not have it.
     fn endpoint_status(&self, endpoint: &EndpointId)
     -> Result<Option<EndpointStatus>, EngineError>;
@@ -134,6 +143,9 @@ pub trait FrameSource: Send {
         &mut self,
         timeout: Duration,
     ) -> Result<Option<dataplane::control::CapturedFrame>, EngineError>;
+
+    /// The endpoint whose port this is; `None` for the gateway, or when the port is gone.
+    fn endpoint_of(&self, port: dataplane::PortId) -> Option<EndpointId>;
 
     /// Frames lost because the reader was too slow.
     fn lost(&self) -> u64;
