@@ -8,6 +8,8 @@ pub enum DropReason {
     Malformed,
     /// Longer than the domain's MTU allows (counted on the port that sent it).
     Oversize,
+    /// Sent to 01:80:c2:00:00:00 to 0f, which no bridge forwards (IEEE 802.1D).
+    Reserved,
     /// The destination is the port that the frame came from.
     Hairpin,
     /// Split horizon: both ports are isolated from each other.
@@ -39,9 +41,10 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in display order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Malformed,
         Self::Oversize,
+        Self::Reserved,
         Self::Hairpin,
         Self::Isolated,
         Self::BumLimit,
@@ -62,6 +65,7 @@ impl DropReason {
         match self {
             Self::Malformed => "malformed",
             Self::Oversize => "oversize",
+            Self::Reserved => "reserved",
             Self::Hairpin => "hairpin",
             Self::Isolated => "isolated",
             Self::BumLimit => "bum-limit",

@@ -12,6 +12,7 @@
 //!
 //! There is no async runtime in here: workers run to completion and sleep in `epoll`.
 
+pub mod bridge;
 pub mod config;
 pub mod control;
 pub mod counters;

@@ -1,6 +1,7 @@
 //! Ethernet addresses.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// A 48-bit Ethernet address.
@@ -20,12 +21,35 @@ impl MacAddr {
     pub fn is_unicast(self) -> bool {
         !self.is_multicast() && self.0 != [0; 6]
     }
+
+    /// The address as a number below 2^48, first octet highest.
+    #[inline]
+    pub fn to_bits(self) -> u64 {
+        let mut octets = [0; 8];
+        octets[2..].copy_from_slice(&self.0);
+        u64::from_be_bytes(octets)
+    }
+
+    /// The address of a number; bits above the 48th are ignored.
+    pub fn from_bits(bits: u64) -> Self {
+        let [_, _, octets @ ..] = bits.to_be_bytes();
+        Self(octets)
+    }
+
+    /// The link-local IPv6 address of this station, from its modified EUI-64 identifier
+    /// (RFC 4291, appendix A).
+    pub fn link_local(self) -> Ipv6Addr {
+        let bits = self.to_bits();
+        let identifier = (bits >> 24 << 40 | 0xfffe << 24 | bits & 0x00ff_ffff) ^ 2 << 56;
+        Ipv6Addr::from(0xfe80 << 112 | u128::from(identifier))
+    }
 }
 
 impl fmt::Display for MacAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let [first, rest @ ..] = self.0;
+        write!(f, "{first:02x}")?;
+        rest.iter().try_for_each(|octet| write!(f, ":{octet:02x}"))
     }
 }
 
@@ -68,6 +92,19 @@ mod tests {
         let mac = MacAddr([2, 0x42, 0xac, 0x11, 0, 2]);
         assert_eq!(mac.to_string().parse(), Ok(mac));
         assert_eq!("02-42-AC-11-00-02".parse(), Ok(mac));
+    }
+
+    #[test]
+    fn converts_to_a_number_and_back() {
+        let mac = MacAddr([2, 0x42, 0xac, 0x11, 0, 3]);
+        assert_eq!(mac.to_bits(), 0x0242_ac11_0003);
+        assert_eq!(MacAddr::from_bits(mac.to_bits() | 7 << 48), mac);
+    }
+
+    #[test]
+    fn derives_the_link_local_address() {
+        let mac: MacAddr = "34-56-78-9a-bc-de".parse().unwrap();
+        assert_eq!(mac.link_local(), "fe80::3656:78ff:fe9a:bcde".parse::<Ipv6Addr>().unwrap());
     }
 
     #[test]
