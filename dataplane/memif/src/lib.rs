@@ -8,9 +8,12 @@
 //! * [`queue`]: [`TxQueue`] and [`RxQueue`], the data path.
 //! * `socket`, `listener`, `client`, `link`: the thin shell that talks to the kernel.
 
+mod descriptor;
+mod layout;
 pub mod memory;
 pub mod parameters;
 pub mod queue;
+mod ring;
 
 pub use parameters::{BufferSize, Mode, RegionPolicy, RingSize, Role};
 pub use queue::{RingFault, RxQueue, TxQueue};

@@ -12,6 +12,7 @@ pub enum Role {
 
 impl Role {
     /// The other end.
+    #[must_use]
     pub fn peer(self) -> Self {
         match self {
             Self::Client => Self::Server,

@@ -1,0 +1,84 @@
+//! Copy loops for frames: straight-line moves for the sizes that dominate, `memmove` for the rest.
+
+#![allow(unsafe_code)]
+
+use std::ptr;
+
+type Chunk = [u8; 16];
+
+/// Copies `len` bytes; the ranges may overlap, in which case bytes beyond the first 16 may come
+/// from either the old or the new content (only a hostile peer arranges that).
+///
+/// # Safety
+/// `src` is readable and `dst` writable for `len` bytes, both for the whole call, and no Rust
+/// reference covers the shared one of the two.
+#[inline]
+pub(crate) unsafe fn copy(src: *const u8, dst: *mut u8, len: usize) {
+    if len > 128 {
+        // SAFETY: the caller's ranges; `ptr::copy` allows them to overlap.
+        unsafe { ptr::copy(src, dst, len) };
+    } else if len >= 16 {
+        // SAFETY: the caller's ranges, at least 16 and at most 128 bytes.
+        unsafe { copy_16_to_128(src, dst, len) };
+    } else if len >= 8 {
+        // SAFETY: both 8-byte accesses are inside `len` bytes, which is 8 to 15.
+        unsafe { copy_ends::<8>(src, dst, len) };
+    } else if len >= 4 {
+        // SAFETY: both 4-byte accesses are inside `len` bytes, which is 4 to 7.
+        unsafe { copy_ends::<4>(src, dst, len) };
+    } else {
+        for i in 0..len {
+            // SAFETY: `i < len`, inside the caller's ranges.
+            unsafe { dst.add(i).write(src.add(i).read()) };
+        }
+    }
+}
+
+/// Loads the first and the last `N` bytes, then stores both: covers `N..=2 * N` bytes.
+///
+/// # Safety
+/// As [`copy`], with `N <= len`.
+#[inline]
+unsafe fn copy_ends<const N: usize>(src: *const u8, dst: *mut u8, len: usize) {
+    // SAFETY: `len >= N`, so both ranges of N bytes lie inside the caller's; unaligned access.
+    unsafe {
+        let first = src.cast::<[u8; N]>().read_unaligned();
+        let last = src.add(len - N).cast::<[u8; N]>().read_unaligned();
+        dst.cast::<[u8; N]>().write_unaligned(first);
+        dst.add(len - N).cast::<[u8; N]>().write_unaligned(last);
+    }
+}
+
+/// # Safety
+/// As [`copy`], with `16 <= len <= 128`.
+#[inline]
+unsafe fn copy_16_to_128(src: *const u8, dst: *mut u8, len: usize) {
+    let last = len - 16;
+    // SAFETY: every access is 16 bytes at an offset of at most `len - 16`.
+    unsafe {
+        let tail = src.add(last).cast::<Chunk>().read_unaligned();
+        let mut at = 0;
+        while at < last {
+            let chunk = src.add(at).cast::<Chunk>().read_unaligned();
+            dst.add(at).cast::<Chunk>().write_unaligned(chunk);
+            at += 16;
+        }
+        dst.add(last).cast::<Chunk>().write_unaligned(tail);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn copies_every_length_exactly() {
+        let source: Vec<u8> = (0..=255).chain(0..=255).collect();
+        for len in 0..300 {
+            let mut target = vec![0xee; 302];
+            // SAFETY: both vectors are longer than `len` and distinct.
+            unsafe { super::copy(source.as_ptr(), target.as_mut_ptr().wrapping_add(1), len) };
+            assert_eq!(target[0], 0xee);
+            assert_eq!(&target[1..=len], &source[..len]);
+            assert!(target[len + 1..].iter().all(|&byte| byte == 0xee), "length {len}");
+        }
+    }
+}
