@@ -9,11 +9,14 @@
 //! * `socket`, `listener`, `client`, `link`: the thin shell that talks to the kernel.
 
 mod descriptor;
+pub mod handshake;
 mod layout;
 pub mod memory;
 pub mod parameters;
 pub mod queue;
 mod ring;
+pub mod text;
+pub mod wire;
 
 pub use parameters::{BufferSize, Mode, RegionPolicy, RingSize, Role};
 pub use queue::{RingFault, RxQueue, TxQueue};

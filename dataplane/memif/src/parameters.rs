@@ -31,11 +31,36 @@ pub enum Mode {
     Ip,
 }
 
+/// Which of the interfaces behind one listening socket is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct InterfaceId(u32);
+
+impl InterfaceId {
+    /// The interface numbered `id`.
+    pub const fn new(id: u32) -> Self {
+        Self(id)
+    }
+
+    /// The number, as on the wire.
+    pub const fn value(self) -> u32 {
+        self.0
+    }
+}
+
+impl std::fmt::Display for InterfaceId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
 /// Slots of a ring: a power of two from 2 to 16,384.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RingSize(u8);
 
 impl RingSize {
+    /// The largest that peers agree on: 16,384 slots.
+    pub const MAX: Self = Self(14);
+
     /// 2^`log2` slots; `None` unless `log2` is in 1..=14.
     pub const fn from_log2(log2: u8) -> Option<Self> {
         if log2 >= 1 && log2 <= 14 { Some(Self(log2)) } else { None }
@@ -146,4 +171,11 @@ pub struct SharedSpec<F> {
     pub client_to_server: Vec<RingSpec<F>>,
     /// Rings from server to client.
     pub server_to_client: Vec<RingSpec<F>>,
+}
+
+impl<F> Default for SharedSpec<F> {
+    /// Nothing yet.
+    fn default() -> Self {
+        Self { regions: Vec::new(), client_to_server: Vec::new(), server_to_client: Vec::new() }
+    }
 }
