@@ -1,0 +1,225 @@
+//! Network devices: made, changed, found and deleted over rtnetlink.
+//!
+//! A [`Links`] works on the network namespace of the thread that opened it; to look into a
+//! container open it with [`NetNs::run`](super::netns::NetNs::run). It keeps that namespace alive.
+
+use std::io;
+
+use dataplane::MacAddr;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+};
+use rustix::io::Errno;
+
+use super::rtnetlink::Route;
+use crate::model::IfName;
+
+/// A network device as the kernel shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its index, unique in its namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its Ethernet address, when it has one.
+    pub mac: Option<MacAddr>,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+    /// Its `ifalias`, which follows it from namespace to namespace.
+    pub alias: Option<String>,
+    /// Whether it is administratively up.
+    pub up: bool,
+}
+
+/// What [`Links::set`] changes; a `None` stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LinkChange {
+    /// Ethernet address.
+    pub mac: Option<MacAddr>,
+    /// MTU in bytes.
+    pub mtu: Option<u32>,
+    /// `ifalias`, at most 255 bytes.
+    pub alias: Option<String>,
+    /// Administratively up or down.
+    pub up: Option<bool>,
+}
+
+/// The kernel refused to do something with a link.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action}")]
+pub struct LinkError {
+    action: String,
+    source: io::Error,
+}
+
+impl LinkError {
+    fn is(&self, errno: Errno) -> bool {
+        self.source.raw_os_error() == Some(errno.raw_os_error())
+    }
+}
+
+impl From<LinkError> for io::Error {
+    fn from(error: LinkError) -> Self {
+        Self::new(error.source.kind(), format!("{error}: {}", error.source))
+    }
+}
+
+/// The devices of one network namespace.
+#[derive(Debug)]
+pub struct Links {
+    route: Route,
+}
+
+impl Links {
+    /// The devices of the calling thread's namespace.
+    pub fn open() -> Result<Self, LinkError> {
+        let route = failing(Route::open(), || "open a rtnetlink socket".to_owned())?;
+        Ok(Self { route })
+    }
+
+    /// Whether the kernel can make `dummy` devices. Its module is loaded, nothing is made: the request
+    /// names an impossible Ethernet address, which only a known kind gets to look at.
+    pub fn dummy_available(&mut self) -> Result<bool, LinkError> {
+        let mut message = dummy("dvprobe");
+        message.attributes.push(LinkAttribute::Address(MacAddr::BROADCAST.0.to_vec()));
+        match self.create(message, || "ask for dummy links".to_owned()) {
+            Err(error) if error.is(Errno::ADDRNOTAVAIL) => Ok(true),
+            Err(error) if error.is(Errno::OPNOTSUPP) => Ok(false),
+            Err(error) => Err(error),
+            Ok(()) => {
+                let made = self.find("dvprobe")?;
+                made.map_or(Ok(()), |link| self.delete(link.index))?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Makes a `dummy` device, which drops what is sent to it.
+    pub fn create_dummy(&mut self, name: &IfName) -> Result<(), LinkError> {
+        self.create(dummy(name.as_str()), || format!("create the dummy link {name}"))
+    }
+
+    /// The device with this name.
+    pub fn find(&mut self, name: &str) -> Result<Option<Link>, LinkError> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        message.attributes.push(without_statistics());
+        match self.route.ask(RouteNetlinkMessage::GetLink(message)) {
+            Ok(answers) => Ok(answers.into_iter().find_map(link)),
+            Err(error) if no_device(&error) => Ok(None),
+            Err(source) => Err(LinkError { action: format!("look for the link {name}"), source }),
+        }
+    }
+
+    /// The device with this alias.
+    pub fn find_by_alias(&mut self, alias: &str) -> Result<Option<Link>, LinkError> {
+        Ok(self.list()?.into_iter().find(|link| link.alias.as_deref() == Some(alias)))
+    }
+
+    /// All devices.
+    pub fn list(&mut self) -> Result<Vec<Link>, LinkError> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(without_statistics());
+        let answers = self.route.dump(&RouteNetlinkMessage::GetLink(message));
+        let answers = failing(answers, || "list the links".to_owned())?;
+        Ok(answers.into_iter().filter_map(link).collect())
+    }
+
+    /// Changes a device.
+    pub fn set(&mut self, index: u32, change: &LinkChange) -> Result<(), LinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        let attributes = &mut message.attributes;
+        attributes.extend(change.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
+        attributes.extend(change.mtu.map(LinkAttribute::Mtu));
+        attributes.extend(change.alias.clone().map(LinkAttribute::IfAlias));
+        if let Some(up) = change.up {
+            message.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
+            message.header.change_mask = LinkFlags::Up;
+        }
+        let outcome = self.route.change(RouteNetlinkMessage::SetLink(message), 0);
+        failing(outcome, || format!("set {change:?} on link {index}"))
+    }
+
+    /// Deletes a device; fine when it is not there.
+    pub fn delete(&mut self, index: u32) -> Result<(), LinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        match self.route.change(RouteNetlinkMessage::DelLink(message), 0) {
+            Err(error) if no_device(&error) => Ok(()),
+            outcome => failing(outcome, || format!("delete link {index}")),
+        }
+    }
+
+    fn create(
+        &mut self,
+        message: LinkMessage,
+        action: impl FnOnce() -> String,
+    ) -> Result<(), LinkError> {
+        let flags = NLM_F_CREATE | NLM_F_EXCL;
+        failing(self.route.change(RouteNetlinkMessage::NewLink(message), flags), action)
+    }
+}
+
+fn failing<T>(outcome: io::Result<T>, action: impl FnOnce() -> String) -> Result<T, LinkError> {
+    outcome.map_err(|source| LinkError { action: action(), source })
+}
+
+fn no_device(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::NODEV.raw_os_error())
+}
+
+fn dummy(name: &str) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Dummy)]));
+    message
+}
+
+fn without_statistics() -> LinkAttribute {
+    LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])
+}
+
+fn link(message: RouteNetlinkMessage) -> Option<Link> {
+    let RouteNetlinkMessage::NewLink(message) = message else { return None };
+    let mut link = Link {
+        index: message.header.index,
+        name: String::new(),
+        mac: None,
+        mtu: 0,
+        alias: None,
+        up: message.header.flags.contains(LinkFlags::Up),
+    };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Address(address) => link.mac = address.try_into().ok().map(MacAddr),
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+            _ => {}
+        }
+    }
+    Some(link)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_namespace_has_a_loopback() {
+        let mut links = Links::open().unwrap();
+        let loopback = links.find("lo").unwrap().expect("the loopback link");
+        assert_eq!((loopback.index, loopback.name.as_str()), (1, "lo"));
+        assert!(links.list().unwrap().contains(&loopback));
+    }
+
+    #[test]
+    fn a_link_that_is_not_there_is_no_error() {
+        let mut links = Links::open().unwrap();
+        assert_eq!(links.find("dv-absent").unwrap(), None);
+        assert_eq!(links.find_by_alias("no such alias").unwrap(), None);
+    }
+}

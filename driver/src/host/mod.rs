@@ -1,0 +1,14 @@
+//! The Linux host under the engines: network namespaces, links, and things that appear later.
+//!
+//! * [`netns`]: enter a namespace for the time of one closure, never on a pooled thread.
+//! * [`socket`]: abstract unix sockets, which belong to the namespace they are bound in.
+//! * [`link`]: network devices, over rtnetlink.
+//! * [`watch`]: one thread that tries jobs again until what they wait for is there.
+//!
+//! Nothing in here knows Docker or an engine, and every call blocks for milliseconds at most.
+
+pub mod link;
+pub mod netns;
+mod rtnetlink;
+pub mod socket;
+pub mod watch;
