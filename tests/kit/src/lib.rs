@@ -1,1 +1,40 @@
-//! Fakes and fixtures that the suites against real peers share.
+//! Fixtures for the suites against real peers: the agent, Docker, DPDK, images made of host files.
+//!
+//! Layers, bottom up:
+//!
+//! * [`need`]: what a test needs from the machine; absence skips it, and fails it under `CI=true`.
+//! * [`wait`]: waiting for a condition with a limit; nothing in the suites sleeps blindly.
+//! * [`process`]: a child whose output is kept and can be waited for.
+//! * [`programs`]: the programs of this workspace, built on demand.
+//! * [`image`]: container images made of the host's own files; no registry is asked.
+//! * [`docker`]: containers and networks that remove themselves.
+//! * [`agent`]: a private `dockervpp serve` beside any real one.
+//! * [`proxy`]: between Docker and the agent, to kill the agent at an exact step.
+//! * [`leaks`]: what a test must not leave behind, on the host and in the agent.
+//! * [`testpmd`]: DPDK's `dpdk-testpmd` as memif peer.
+//! * [`lab`]: all of it together: the frame of a test.
+
+pub mod agent;
+pub mod docker;
+pub mod image;
+pub mod lab;
+pub mod leaks;
+pub mod need;
+pub mod process;
+pub mod programs;
+pub mod proxy;
+pub mod testpmd;
+pub mod wait;
+
+pub use agent::Agent;
+pub use docker::{Container, Network};
+pub use image::Image;
+pub use lab::Lab;
+pub use testpmd::Testpmd;
+
+/// A name that no other test of this or another run uses; `what` says what it is for.
+pub fn unique(what: &str) -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("dvt-{what}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,108 @@
+//! `netprobe`: what busybox cannot do inside a test container, for the suites and the demo.
+//!
+//! * `netprobe info [SOCKET]` prints what an abstract stream socket says, `dockervpp/info` by default.
+//! * `netprobe flood ADDRESS:PORT SECONDS [SIZE]` sends UDP packets as fast as it can.
+//! * `netprobe sink PORT SECONDS` counts UDP packets from the first one on, for so many seconds.
+
+use std::env;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixStream};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+/// How long the sink waits for the first packet.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["info"] => info("dockervpp/info"),
+        ["info", socket] => info(socket.trim_start_matches('@')),
+        ["flood", to, seconds] => flood(to, seconds, "18"),
+        ["flood", to, seconds, size] => flood(to, seconds, size),
+        ["sink", port, seconds] => sink(port, seconds),
+        _ => Err(anyhow::anyhow!(
+            "usage: netprobe info [SOCKET] | flood TO SECONDS [SIZE] | sink PORT SECONDS"
+        )),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("netprobe: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn info(name: &str) -> Result<()> {
+    let address = UnixAddress::from_abstract_name(name)?;
+    let mut stream =
+        UnixStream::connect_addr(&address).with_context(|| format!("cannot connect to @{name}"))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+fn seconds(text: &str) -> Result<Duration> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
+}
+
+fn flood(to: &str, time: &str, size: &str) -> Result<()> {
+    let to: SocketAddr = to.parse().context("the destination is ADDRESS:PORT")?;
+    let time = seconds(time)?;
+    let payload = vec![0; size.parse().context("the size is in bytes")?];
+    let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(to)?;
+    let (start, mut sent, mut refused) = (Instant::now(), 0_u64, 0_u64);
+    while start.elapsed() < time {
+        // The clock costs as much as a packet: ask it rarely.
+        for _ in 0..64 {
+            match socket.send(&payload) {
+                Ok(_) => sent += 1,
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    print_rate("sent", sent, start.elapsed(), refused)
+}
+
+fn sink(port: &str, time: &str) -> Result<()> {
+    let port: u16 = port.parse().context("the port is a number")?;
+    let time = seconds(time)?;
+    let socket = UdpSocket::bind((std::net::Ipv6Addr::UNSPECIFIED, port))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut buffer = [0; 2048];
+    if socket.recv(&mut buffer).is_err() {
+        bail!("no packet within {PATIENCE:?}");
+    }
+    socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+    let (start, mut received) = (Instant::now(), 0_u64);
+    while start.elapsed() < time {
+        for _ in 0..64 {
+            match socket.recv(&mut buffer) {
+                Ok(_) => received += 1,
+                Err(_) => break,
+            }
+        }
+    }
+    print_rate("received", received, start.elapsed(), 0)
+}
+
+fn print_rate(what: &str, packets: u64, time: Duration, refused: u64) -> Result<()> {
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = packets as f64 / time.as_secs_f64();
+    writeln!(
+        io::stdout(),
+        "{{\"{what}\":{packets},\"seconds\":{:.3},\"per_second\":{rate:.0},\"refused\":{refused}}}",
+        time.as_secs_f64()
+    )?;
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! The frame of a test: one at a time on this machine, a fresh agent, and nothing left behind.
+
+use std::env;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::agent::{Agent, AgentOptions};
+use crate::image::Image;
+use crate::leaks::Holdings;
+use crate::need::{self, Need};
+use crate::{Network, docker};
+
+/// What a test works with.
+#[derive(Debug)]
+pub struct Lab {
+    /// The agent.
+    pub agent: Agent,
+    holdings: Holdings,
+}
+
+impl Lab {
+    /// A network of the agent under test.
+    pub fn network(&self, options: &[&str]) -> Result<Network> {
+        Network::create(self.agent.driver(), options)
+    }
+
+    /// The most ordinary image there is.
+    pub fn busybox(&self) -> Result<Image> {
+        Image::busybox()
+    }
+
+    /// Kills the agent, starts it again, and takes its new self as the measure for leaks.
+    pub fn crash(&mut self) -> Result<()> {
+        self.agent.crash()
+    }
+
+    /// Fails when more is there now than when the test began.
+    pub fn nothing_left(&self) -> Result<()> {
+        self.holdings.nothing_left(&self.agent)
+    }
+}
+
+/// Keeps the suites of this machine apart: of all processes and threads one runs a test.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: File,
+}
+
+impl Turn {
+    /// Waits for this test's turn.
+    pub fn take() -> Result<Self> {
+        let path = env::temp_dir().join("dockervpp-suites.lock");
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.with_context(|| path.display().to_string())?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(Self { _lock: file })
+    }
+}
+
+/// Runs one test against a real Docker and a fresh agent; checks afterwards that nothing is left.
+///
+/// # Panics
+/// If the test fails, after writing the agent's log; or under `CI=true` if it cannot run.
+pub fn docker_test(more: &[Need], test: impl FnOnce(&mut Lab) -> Result<()>) {
+    let mut needs = vec![Need::Root, Need::Docker, Need::Tun, Need::Busybox];
+    needs.extend(more);
+    if !need::met(&needs) {
+        return;
+    }
+    let turn = Turn::take().expect("the lock file can be made");
+    let mut lab = prepare().unwrap_or_else(|error| panic!("the agent does not start: {error:?}"));
+    // The test drops its containers and networks before the look at what is left.
+    let outcome = catch_unwind(AssertUnwindSafe(|| test(&mut lab)));
+    let outcome = match outcome {
+        Ok(Ok(())) => lab.nothing_left(),
+        Ok(Err(error)) => Err(error),
+        Err(panic) => {
+            write_log(&lab.agent);
+            resume_unwind(panic);
+        }
+    };
+    if let Err(error) = outcome {
+        write_log(&lab.agent);
+        panic!("{error:?}");
+    }
+    drop(lab);
+    drop(turn);
+}
+
+fn prepare() -> Result<Lab> {
+    // Docker makes its own lasting things (a namespace called `default`, bridges) at first use.
+    docker::docker(&["info"])?;
+    let agent = Agent::start(AgentOptions::default())?;
+    let holdings = Holdings::now(&agent)?;
+    Ok(Lab { agent, holdings })
+}
+
+fn write_log(agent: &Agent) {
+    eprintln!("---- the agent wrote ----\n{}\n----", agent.log().join("\n"));
+}

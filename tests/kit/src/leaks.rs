@@ -1,0 +1,185 @@
+//! What a test must not leave behind: on the host, and inside the agent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{Agent, wait};
+
+/// How long things may take to go away.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Where Docker mounts the network namespaces of containers.
+const NAMESPACES: &str = "/var/run/docker/netns";
+
+/// What of the host and the agent could be left behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Network devices of the host.
+    links: BTreeSet<String>,
+    /// Namespaces that Docker keeps mounted.
+    namespaces: BTreeSet<String>,
+    /// Abstract sockets of the host's own namespace that the agent could have bound.
+    abstract_sockets: BTreeSet<String>,
+    /// The agent's open descriptors, by kind.
+    descriptors: BTreeMap<String, usize>,
+    /// The agent's threads, by name.
+    threads: BTreeMap<String, usize>,
+    /// Networks that the agent knows.
+    networks: usize,
+    /// Endpoints that the agent knows.
+    endpoints: usize,
+}
+
+impl Holdings {
+    /// What there is now.
+    pub fn now(agent: &Agent) -> Result<Self> {
+        let pid = agent.pid()?;
+        Ok(Self {
+            links: names_in("/sys/class/net")?,
+            namespaces: namespaces()?,
+            abstract_sockets: abstract_sockets()?,
+            descriptors: descriptors(pid, &agent.plugin_socket().to_string_lossy())?,
+            threads: threads(pid)?,
+            networks: agent.list("networks")?.len(),
+            endpoints: agent.list("endpoints")?.len(),
+        })
+    }
+
+    /// Waits until nothing more is there than was in `self`.
+    ///
+    /// # Errors
+    /// When something is left, saying what.
+    pub fn nothing_left(&self, agent: &Agent) -> Result<()> {
+        wait::until_ok(LIMIT, "nothing is left behind", || {
+            let left = Self::now(agent)?.beyond(self);
+            if left.is_empty() { Ok(()) } else { bail!("left behind: {}", left.join("; ")) }
+        })
+    }
+
+    /// What of `self` goes beyond `before`.
+    fn beyond(&self, before: &Self) -> Vec<String> {
+        let mut left = Vec::new();
+        let sets = [
+            ("link", &self.links, &before.links),
+            ("namespace", &self.namespaces, &before.namespaces),
+            ("socket", &self.abstract_sockets, &before.abstract_sockets),
+        ];
+        for (what, now, before) in sets {
+            left.extend(now.difference(before).map(|it| format!("{what} {it}")));
+        }
+        let counts = [
+            ("descriptors of kind", &self.descriptors, &before.descriptors),
+            ("threads named", &self.threads, &before.threads),
+        ];
+        for (what, now, before) in counts {
+            let more = now.iter().filter(|(name, count)| before.get(*name) < Some(count));
+            left.extend(more.map(|(name, count)| {
+                let before = before.get(name).unwrap_or(&0);
+                format!("{count} {what} {name}, before {before}")
+            }));
+        }
+        for (what, now, before) in [
+            ("networks", self.networks, before.networks),
+            ("endpoints", self.endpoints, before.endpoints),
+        ] {
+            if now > before {
+                left.push(format!("{now} {what} in the agent, before {before}"));
+            }
+        }
+        left
+    }
+}
+
+fn names_in(folder: &str) -> Result<BTreeSet<String>> {
+    let entries = fs::read_dir(folder).with_context(|| folder.to_owned())?;
+    entries.map(|it| Ok(it?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// Without `default`, which Docker makes once and keeps.
+fn namespaces() -> Result<BTreeSet<String>> {
+    if !fs::exists(NAMESPACES)? {
+        return Ok(BTreeSet::new());
+    }
+    let mut names = names_in(NAMESPACES)?;
+    names.remove("default");
+    Ok(names)
+}
+
+fn abstract_sockets() -> Result<BTreeSet<String>> {
+    let table = fs::read_to_string("/proc/net/unix")?;
+    let paths = table.lines().filter_map(|line| line.split_whitespace().nth(7));
+    Ok(paths.filter(|path| path.starts_with("@dockervpp")).map(str::to_owned).collect())
+}
+
+/// Descriptors by kind, without the connections that Docker keeps open to the plugin socket.
+fn descriptors(pid: u32, plugin_socket: &str) -> Result<BTreeMap<String, usize>> {
+    let table = fs::read_to_string("/proc/net/unix")?;
+    let docker: BTreeSet<&str> = table
+        .lines()
+        .filter(|line| line.ends_with(plugin_socket))
+        .filter_map(|line| line.split_whitespace().nth(6))
+        .collect();
+    let mut kinds = BTreeMap::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        // A descriptor may be closed between the listing and the look.
+        let Ok(target) = fs::read_link(entry?.path()) else { continue };
+        let target = target.to_string_lossy().into_owned();
+        if let Some(inode) = target.strip_prefix("socket:[").and_then(|it| it.strip_suffix(']'))
+            && docker.contains(inode)
+        {
+            continue;
+        }
+        *kinds.entry(kind_of(&target)).or_default() += 1;
+    }
+    Ok(kinds)
+}
+
+/// `socket:[123]` and `net:[123]` without the number; the rest as it is.
+fn kind_of(target: &str) -> String {
+    let numbered = target.ends_with(']') && !target.starts_with("anon_inode");
+    let kind = if numbered { target.split_once('[').map_or(target, |it| it.0) } else { target };
+    kind.to_owned()
+}
+
+/// Threads by name, without the pool of the async runtime, which grows and shrinks by itself.
+fn threads(pid: u32) -> Result<BTreeMap<String, usize>> {
+    let mut names = BTreeMap::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end between the listing and the look.
+        let Ok(name) = fs::read_to_string(entry?.path().join("comm")) else { continue };
+        let name = name.trim().to_owned();
+        if !name.starts_with("tokio") {
+            *names.entry(name).or_default() += 1;
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_of_a_kind_is_seen() {
+        let mut before = Holdings::default();
+        before.descriptors.insert("socket:".to_owned(), 2);
+        let mut now = before.clone();
+        assert_eq!(now.beyond(&before), Vec::<String>::new());
+        now.descriptors.insert("socket:".to_owned(), 3);
+        now.links.insert("dv0".to_owned());
+        now.endpoints = 1;
+        let left = now.beyond(&before);
+        assert_eq!(left.len(), 3, "{left:?}");
+        assert_eq!(before.beyond(&now), Vec::<String>::new());
+    }
+
+    #[test]
+    fn kinds_have_no_numbers() {
+        assert_eq!(kind_of("socket:[12]"), "socket:");
+        assert_eq!(kind_of("anon_inode:[eventfd]"), "anon_inode:[eventfd]");
+        assert_eq!(kind_of("/dev/net/tun"), "/dev/net/tun");
+    }
+}
