@@ -17,6 +17,8 @@ pub mod config;
 pub mod control;
 pub mod counters;
 pub mod mac;
+pub mod offload;
+pub mod tap;
 
 pub use config::{DomainConfig, GatewayConfig, MemifConfig, PortConfig, WorkerConfig};
 pub use control::{Dataplane, DataplaneError, DomainId, PortId};

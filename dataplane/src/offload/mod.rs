@@ -1,0 +1,11 @@
+//! What network cards do for a sender, in software: checksums and segmentation.
+//!
+//! Pure. A frame from a TAP or a peer may leave its checksum to be completed and its payload to be
+//! cut into segments; what it asks for stands in a [`VirtioNetHeader`]. Every claim in there is
+//! checked against the frame, and a claim that does not hold is a [`BadOffload`].
+
+#![forbid(unsafe_code)]
+
+mod header;
+
+pub use header::{BadOffload, Checksum, Segmentation, SegmentationKind, VirtioNetHeader};
