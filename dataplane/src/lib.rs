@@ -18,6 +18,7 @@ pub mod control;
 pub mod counters;
 pub mod mac;
 pub mod offload;
+pub mod packet;
 pub mod tap;
 
 pub use config::{DomainConfig, GatewayConfig, MemifConfig, PortConfig, WorkerConfig};

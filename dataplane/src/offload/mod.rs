@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+mod checksum;
 mod header;
 
+pub use checksum::{Sum, checksum, complete_checksum};
 pub use header::{BadOffload, Checksum, Segmentation, SegmentationKind, VirtioNetHeader};
