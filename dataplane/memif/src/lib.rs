@@ -8,15 +8,31 @@
 //! * [`queue`]: [`TxQueue`] and [`RxQueue`], the data path.
 //! * `socket`, `listener`, `client`, `link`: the thin shell that talks to the kernel.
 
+pub mod address;
+mod client;
+pub mod config;
 mod descriptor;
+mod error;
 pub mod handshake;
 mod layout;
+mod link;
+mod listener;
 pub mod memory;
+pub mod netns;
 pub mod parameters;
 pub mod queue;
 mod ring;
+mod socket;
 pub mod text;
 pub mod wire;
 
-pub use parameters::{BufferSize, Mode, RegionPolicy, RingSize, Role};
+pub use address::{Address, AddressError};
+pub use client::{Client, ClientEvent, connect};
+pub use config::{ClientConfig, InterfaceConfig, ListenerConfig, Reconnect};
+pub use error::{AcceptError, ConnectError};
+pub use handshake::HandshakeError;
+pub use link::{Credentials, DisconnectReason, Link};
+pub use listener::{InterfaceExists, Listener, ListenerEvent};
+pub use parameters::{BufferSize, InterfaceId, Limits, Mode, RegionPolicy, RingSize, Role};
 pub use queue::{RingFault, RxQueue, TxQueue};
+pub use text::{Name, Reason, Secret};

@@ -29,7 +29,7 @@ pub struct ClientHello {
 
 /// What the shell has to act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientEvent {
+pub enum ClientAction {
     /// Allocate memory of this layout and hand it to [`ClientHandshake::share`].
     Prepare(ClientLayout),
     /// The link is up: queues may be used from now on.
@@ -48,7 +48,7 @@ pub struct ClientHandshake<F> {
     /// What to send for each ACK to come.
     script: VecDeque<Outgoing<F>>,
     outbox: Option<Outgoing<F>>,
-    event: Option<ClientEvent>,
+    event: Option<ClientAction>,
 }
 
 impl<F> ClientHandshake<F> {
@@ -86,7 +86,7 @@ impl<F> ClientHandshake<F> {
         outcome.map_err(|error| self.fail(error))
     }
 
-    /// Answers [`ClientEvent::Prepare`]: INIT will be sent, then what is in `shared`.
+    /// Answers [`ClientAction::Prepare`]: INIT will be sent, then what is in `shared`.
     pub fn share(&mut self, shared: SharedSpec<F>) -> Result<(), HandshakeError> {
         if self.stage != Stage::Prepare || self.event.is_some() {
             return Err(self.fail(HandshakeError::OutOfTurn(self.stage)));
@@ -136,7 +136,7 @@ impl<F> ClientHandshake<F> {
     }
 
     /// What to act on next.
-    pub fn poll_event(&mut self) -> Option<ClientEvent> {
+    pub fn poll_event(&mut self) -> Option<ClientAction> {
         self.event.take()
     }
 
@@ -161,7 +161,7 @@ impl<F> ClientHandshake<F> {
             (Stage::Connect, Message::Connected { interface }) if self.outbox.is_none() => {
                 let peer = PeerNames { application: self.server, interface };
                 self.stage = Stage::Connected;
-                self.event = Some(ClientEvent::Connected(peer));
+                self.event = Some(ClientAction::Connected(peer));
                 Ok(())
             }
             (stage, message) => Err(HandshakeError::Unexpected { kind: message.kind(), stage }),
@@ -177,7 +177,7 @@ impl<F> ClientHandshake<F> {
         self.server_regions = count(server.max_region).into();
         let layout = fit(self.hello.layout, server)?;
         self.stage = Stage::Prepare;
-        self.event = Some(ClientEvent::Prepare(layout));
+        self.event = Some(ClientAction::Prepare(layout));
         Ok(())
     }
 

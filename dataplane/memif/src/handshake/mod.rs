@@ -16,7 +16,7 @@ mod server;
 use std::fmt;
 use std::time::Duration;
 
-pub use client::{ClientEvent, ClientHandshake, ClientHello};
+pub use client::{ClientAction, ClientHandshake, ClientHello};
 pub use server::{Announcement, Lookup, Offer, ServerHandshake, Terms};
 
 use crate::parameters::{InterfaceId, Mode};
@@ -107,6 +107,9 @@ pub enum HandshakeError {
     /// A message came with a descriptor that it does not need.
     #[error("{0} came with a file descriptor that it does not need")]
     UnexpectedDescriptor(MessageKind),
+    /// No message has more than one descriptor.
+    #[error("a message came with more than one file descriptor")]
+    TooManyDescriptors,
     /// The peer speaks another version.
     #[error("no common version: this end speaks {ours}, the peer {oldest} to {newest}", ours = Version::CURRENT)]
     Version {

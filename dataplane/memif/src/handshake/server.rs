@@ -5,14 +5,11 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::{HandshakeError, PeerNames, PlacementFault, Stage, Timeouts, refuse_descriptor};
+use crate::layout::ring_bytes;
 use crate::parameters::{InterfaceId, Limits, Mode, RegionSpec, RingSize, RingSpec, SharedSpec};
 use crate::text::{Name, Secret};
 use crate::wire::{AddRegion, AddRing, Direction, Hello, Init, Message, MessageKind, Version};
 
-/// Bytes of a ring before its first descriptor: `memif_ring_t` of VPP's `memif.h`.
-const RING_HEADER: u64 = 128;
-/// Bytes of a descriptor.
-const DESCRIPTOR: u64 = 16;
 /// What rings are aligned to: a cache line.
 const RING_ALIGNMENT: u32 = 64;
 
@@ -359,7 +356,7 @@ impl<F> ServerHandshake<F> {
 /// The bytes of a ring; in 64 bits, so that nothing overflows.
 fn span(offset: u32, size: RingSize) -> Range<u64> {
     let start = u64::from(offset);
-    start..start + RING_HEADER + DESCRIPTOR * u64::from(size.slots())
+    start..start + ring_bytes(size)
 }
 
 fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {

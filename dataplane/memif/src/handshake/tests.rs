@@ -159,7 +159,7 @@ impl Pair {
 
     fn act(&mut self) -> bool {
         let mut moved = false;
-        if let Some(ClientEvent::Prepare(layout)) = self.client.poll_event() {
+        if let Some(ClientAction::Prepare(layout)) = self.client.poll_event() {
             moved = true;
             self.client.share(shared(layout, &self.descriptor)).unwrap();
         }
@@ -268,7 +268,7 @@ fn client_learns_who_the_server_is() {
     assert!(client.poll_transmit().is_some());
     let interface = Name::new("s0").unwrap();
     client.handle(Message::Connected { interface }, None).unwrap();
-    let Some(ClientEvent::Connected(peer)) = client.poll_event() else { panic!("not connected") };
+    let Some(ClientAction::Connected(peer)) = client.poll_event() else { panic!("not connected") };
     assert_eq!(peer, PeerNames { application: Name::new("DPDK").unwrap(), interface });
 }
 
@@ -570,7 +570,7 @@ fn server_hello() -> Hello {
 fn client_after_hello(hello: Hello) -> (ClientHandshake<Descriptor>, ClientLayout) {
     let mut client = client();
     client.handle(Message::Hello(hello), None).unwrap();
-    let Some(ClientEvent::Prepare(layout)) = client.poll_event() else { panic!("not greeted") };
+    let Some(ClientAction::Prepare(layout)) = client.poll_event() else { panic!("not greeted") };
     client.share(shared(layout, &Arc::new(()))).unwrap();
     (client, layout)
 }
