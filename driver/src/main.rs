@@ -1,3 +1,9 @@
 //! The `dockervpp` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    dockervpp::commands::run(dockervpp::cli::Cli::parse())
+}

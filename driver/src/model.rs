@@ -281,6 +281,7 @@ mod mac_text {
     use dataplane::MacAddr;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
     pub(super) fn serialize<S: Serializer>(
         mac: &MacAddr,
         serializer: S,

@@ -4,6 +4,8 @@
 //! idempotent: repeating one that succeeded succeeds again, and taking away what is not there is
 //! fine. A verb that fails leaves nothing behind.
 
+pub mod fake;
+
 use std::time::Duration;
 
 use dataplane::{MacAddr, PortCounters};

@@ -1,0 +1,193 @@
+//! `dockervpp show`: what a running agent has, for people or as JSON.
+
+use std::io::Write;
+
+use miette::IntoDiagnostic;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cli::{ShowArgs, ShowWhat};
+use crate::control::client::{Client, escaped};
+use crate::control::{Counters, Endpoint, FdbEntry, Network, Phase, PublishedPort};
+use crate::model::{EndpointId, NetworkId};
+use crate::table::{Align, Table};
+
+/// Runs the command.
+pub fn run(arguments: &ShowArgs) -> miette::Result<()> {
+    let client = Client::new(&arguments.agent.control_socket);
+    let text = super::runtime()?.block_on(async {
+        match arguments.what {
+            ShowWhat::Networks => shown(&client, arguments, "networks", networks).await,
+            ShowWhat::Endpoints => shown(&client, arguments, "endpoints", endpoints).await,
+            ShowWhat::Fdb => shown(&client, arguments, "fdb", fdb).await,
+            ShowWhat::Counters => shown(&client, arguments, "counters", counters).await,
+            ShowWhat::Ports => shown(&client, arguments, "ports", ports).await,
+        }
+    })?;
+    std::io::stdout().write_all(text.as_bytes()).into_diagnostic()
+}
+
+async fn shown<T: Serialize + DeserializeOwned>(
+    client: &Client,
+    arguments: &ShowArgs,
+    what: &str,
+    table: fn(&[T]) -> Table,
+) -> miette::Result<String> {
+    let query = arguments.network.as_deref().map(|id| format!("?network={}", escaped(id)));
+    let path = format!("/v1/{what}{}", query.unwrap_or_default());
+    if arguments.json {
+        // As the agent sent it: a newer agent may say more than this version knows.
+        let list: serde_json::Value = client.get(&path).await?;
+        let mut text = serde_json::to_string_pretty(&list).into_diagnostic()?;
+        text.push('\n');
+        return Ok(text);
+    }
+    let list: Vec<T> = client.get(&path).await?;
+    Ok(table(&list).to_string())
+}
+
+fn networks(list: &[Network]) -> Table {
+    let mut table = Table::new(&[
+        ("NETWORK", Align::Left),
+        ("SUBNETS", Align::Left),
+        ("GATEWAYS", Align::Left),
+        ("MTU", Align::Right),
+        ("ATTACH", Align::Left),
+        ("FLAGS", Align::Left),
+        ("ENDPOINTS", Align::Right),
+    ]);
+    for network in list {
+        let flags = [(network.internal, "internal"), (network.isolation, "isolation")];
+        let flags = flags.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect::<Vec<_>>();
+        let subnets = network.subnets.iter().map(|subnet| subnet.subnet.as_str());
+        let gateways = network.subnets.iter().filter_map(|subnet| subnet.gateway.as_deref());
+        table.row([
+            network.id.short().to_owned(),
+            subnets.collect::<Vec<_>>().join(" "),
+            gateways.collect::<Vec<_>>().join(" "),
+            network.mtu.to_string(),
+            network.attach.to_string(),
+            flags.join(" "),
+            network.endpoints.to_string(),
+        ]);
+    }
+    table
+}
+
+fn endpoints(list: &[Endpoint]) -> Table {
+    let mut table = Table::new(&[
+        ("ENDPOINT", Align::Left),
+        ("NETWORK", Align::Left),
+        ("MAC", Align::Left),
+        ("IPV4", Align::Left),
+        ("IPV6", Align::Left),
+        ("ATTACH", Align::Left),
+        ("PHASE", Align::Left),
+        ("INTERFACE", Align::Left),
+        ("OWNER", Align::Left),
+        ("MEMIF", Align::Left),
+        ("PORTS (NOT SERVED)", Align::Left),
+    ]);
+    for endpoint in list {
+        let ports = endpoint.ports.iter().map(ToString::to_string).collect::<Vec<_>>();
+        table.row([
+            endpoint.id.short().to_owned(),
+            endpoint.network.short().to_owned(),
+            endpoint.mac.clone(),
+            optional(endpoint.ipv4.as_ref()),
+            optional(endpoint.ipv6.as_ref()),
+            endpoint.attach.to_string(),
+            phase(endpoint.phase).to_owned(),
+            optional(endpoint.interface.as_ref()),
+            optional(endpoint.owner.as_ref()),
+            endpoint.memif.as_ref().map_or_else(String::new, |client| {
+                let (rx, tx) = (client.rx_queues, client.tx_queues);
+                format!("{} {rx}x{tx} queues of {}", printable(&client.name), client.ring_size)
+            }),
+            ports.join(" "),
+        ]);
+    }
+    table
+}
+
+fn fdb(list: &[FdbEntry]) -> Table {
+    let mut table = Table::new(&[
+        ("NETWORK", Align::Left),
+        ("MAC", Align::Left),
+        ("ENDPOINT", Align::Left),
+        ("KIND", Align::Left),
+        ("AGE", Align::Right),
+    ]);
+    for entry in list {
+        let kind = if entry.pinned { "pinned" } else { "learnt" };
+        let age = if entry.pinned { String::new() } else { format!("{:.1} s", entry.age_seconds) };
+        table.row([
+            entry.network.short().to_owned(),
+            entry.mac.clone(),
+            entry.endpoint.as_ref().map_or("gateway", EndpointId::short).to_owned(),
+            kind.to_owned(),
+            age,
+        ]);
+    }
+    table
+}
+
+fn counters(list: &[Counters]) -> Table {
+    let mut table = Table::new(&[
+        ("ENDPOINT", Align::Left),
+        ("NETWORK", Align::Left),
+        ("RX FRAMES", Align::Right),
+        ("RX BYTES", Align::Right),
+        ("TX FRAMES", Align::Right),
+        ("TX BYTES", Align::Right),
+        ("DROPS", Align::Left),
+    ]);
+    for entry in list {
+        let drops = entry.drops.iter().map(|(reason, count)| format!("{reason} {count}"));
+        table.row([
+            entry.endpoint.short().to_owned(),
+            NetworkId::short(&entry.network).to_owned(),
+            entry.rx_frames.to_string(),
+            entry.rx_bytes.to_string(),
+            entry.tx_frames.to_string(),
+            entry.tx_bytes.to_string(),
+            drops.collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    table
+}
+
+fn ports(list: &[PublishedPort]) -> Table {
+    let mut table = Table::new(&[
+        ("ENDPOINT", Align::Left),
+        ("NETWORK", Align::Left),
+        ("PORT", Align::Left),
+        ("SERVED", Align::Left),
+    ]);
+    for entry in list {
+        table.row([
+            entry.endpoint.short().to_owned(),
+            entry.network.short().to_owned(),
+            entry.mapping.to_string(),
+            if entry.served { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    table
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Idle => "idle",
+        Phase::Joined => "joined",
+        Phase::Unsettled => "unsettled",
+    }
+}
+
+fn optional<T: ToString>(value: Option<&T>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
+}
+
+/// A name that a container chose, without what could drive a terminal.
+fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}

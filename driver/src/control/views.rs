@@ -1,0 +1,106 @@
+//! The state and the engine's answers as the API shows them.
+
+use std::collections::BTreeMap;
+
+use dataplane::{DropReason, PortCounters};
+
+use super::{Counters, Endpoint, FdbEntry, Memif, Network, Phase, PublishedPort, Subnet};
+use crate::engine::{EndpointStatus, FdbLine};
+use crate::model::NetworkId;
+use crate::state::{EndpointRecord, NetworkRecord, Standing, State};
+
+pub(super) fn network(record: &NetworkRecord, state: &State) -> Network {
+    let spec = &record.spec;
+    let ipv4 = spec.ipv4.iter().map(|pool| Subnet {
+        subnet: pool.subnet.to_string(),
+        gateway: pool.gateway.map(|gateway| gateway.to_string()),
+    });
+    let ipv6 = spec.ipv6.iter().map(|pool| Subnet {
+        subnet: pool.subnet.to_string(),
+        gateway: pool.gateway.map(|gateway| gateway.to_string()),
+    });
+    Network {
+        id: spec.id.clone(),
+        subnets: ipv4.chain(ipv6).collect(),
+        mtu: spec.mtu,
+        attach: spec.attach,
+        internal: spec.internal,
+        isolation: spec.isolation,
+        endpoints: state.endpoints_of(&spec.id).count(),
+    }
+}
+
+pub(super) fn endpoint(record: &EndpointRecord, status: Option<EndpointStatus>) -> Endpoint {
+    let spec = &record.spec;
+    let phase = match (record.standing, &record.sandbox) {
+        (Standing::Unsettled, _) => Phase::Unsettled,
+        (Standing::Settled, Some(_)) => Phase::Joined,
+        (Standing::Settled, None) => Phase::Idle,
+    };
+    let mut view = Endpoint {
+        id: spec.id.clone(),
+        network: spec.network.clone(),
+        mac: spec.mac.to_string(),
+        ipv4: spec.ipv4,
+        ipv6: spec.ipv6,
+        attach: spec.attach,
+        phase,
+        sandbox: record.sandbox.as_ref().map(ToString::to_string),
+        interface: None,
+        owner: None,
+        memif: None,
+        sockets: Vec::new(),
+        ports: record.ports.clone(),
+        external: record.external,
+    };
+    if let Some(status) = status {
+        view.interface = status.interface;
+        view.owner = Some(status.owner.to_owned());
+        view.memif = status.memif.map(|client| Memif {
+            name: client.name,
+            rx_queues: client.rx_queues,
+            tx_queues: client.tx_queues,
+            ring_size: client.ring_size,
+        });
+        view.sockets = status.sockets;
+    }
+    view
+}
+
+pub(super) fn fdb(network: &NetworkId, line: FdbLine) -> FdbEntry {
+    FdbEntry {
+        network: network.clone(),
+        mac: line.mac.to_string(),
+        endpoint: line.endpoint,
+        pinned: line.pinned,
+        age_seconds: line.age.as_secs_f64(),
+    }
+}
+
+pub(super) fn counters(record: &EndpointRecord, counters: &PortCounters) -> Counters {
+    let drops: BTreeMap<String, u64> = DropReason::ALL
+        .into_iter()
+        .map(|reason| (reason.name().to_owned(), counters.dropped(reason)))
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    Counters {
+        network: record.spec.network.clone(),
+        endpoint: record.spec.id.clone(),
+        rx_frames: counters.rx_frames,
+        rx_bytes: counters.rx_bytes,
+        tx_frames: counters.tx_frames,
+        tx_bytes: counters.tx_bytes,
+        drops,
+    }
+}
+
+/// This version records published ports without serving them.
+pub(super) fn ports(record: &EndpointRecord) -> Vec<PublishedPort> {
+    let ports = record.ports.iter().map(|mapping| PublishedPort {
+        network: record.spec.network.clone(),
+        endpoint: record.spec.id.clone(),
+        mapping: mapping.clone(),
+        served: false,
+    });
+    ports.collect()
+}

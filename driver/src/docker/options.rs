@@ -1,0 +1,456 @@
+//! The options that this driver knows, as one table: key, values, default, meaning, parser.
+//!
+//! Docker hands options over as JSON of mixed types, and `docker run --network` lower-cases the
+//! whole field. An unknown key is an error that names the nearest known one: a typing error must
+//! never be a silently different network. Keys of Docker's own are tolerated.
+
+use serde_json::Value;
+
+use super::wire::Options;
+use crate::model::{AttachKind, MemifOptions};
+
+/// Every key of ours may be written with this in front.
+pub const PREFIX: &str = "dockervpp.";
+
+/// Docker's generic spelling of the MTU, also set by `default-network-opts` of `daemon.json`.
+pub const DOCKER_MTU: &str = "com.docker.network.driver.mtu";
+
+/// Where Docker puts the user's `-o` options of a network.
+pub const GENERIC: &str = "com.docker.network.generic";
+
+/// Docker's own keys that may stand among a network's `-o` options and say nothing to us here.
+const DOCKER_NETWORK_KEYS: [&str; 3] = [
+    "com.docker.network.enable_ipv4",
+    "com.docker.network.enable_ipv6",
+    "com.docker.network.internal",
+];
+
+/// What the user said about a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkOptions {
+    /// The attach kind of endpoints that do not choose one.
+    pub attach: AttachKind,
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// Containers reach the gateway only.
+    pub isolation: bool,
+}
+
+impl Default for NetworkOptions {
+    fn default() -> Self {
+        Self { attach: AttachKind::default(), mtu: 1500, isolation: false }
+    }
+}
+
+/// What the user said about an endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndpointOptions {
+    /// Its attach kind, when it differs from the network's.
+    pub attach: Option<AttachKind>,
+    /// Its memif options.
+    pub memif: MemifOptions,
+}
+
+/// One option.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionSpec<T> {
+    /// Its key, without [`PREFIX`].
+    pub key: &'static str,
+    /// What it accepts, for people.
+    pub values: &'static str,
+    /// What holds without it, for people.
+    pub default: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    apply: fn(&mut T, &Text) -> Result<(), &'static str>,
+}
+
+const MTU: OptionSpec<NetworkOptions> = OptionSpec {
+    key: "mtu",
+    values: "576..65521",
+    default: "1500",
+    doc: "Largest IP packet, in bytes; at least 1280 with IPv6. com.docker.network.driver.mtu means \
+          the same.",
+    apply: |options, text| text.mtu().map(|mtu| options.mtu = mtu),
+};
+
+/// Options of `docker network create -o KEY=VALUE`.
+pub const NETWORK: &[OptionSpec<NetworkOptions>] = &[
+    OptionSpec {
+        key: "attach",
+        values: "auto|userspace",
+        default: "auto",
+        doc: "What eth0 is in the containers: a TAP that works with any image (auto), or a link \
+              that only shows the address while all packets go through memif (userspace).",
+        apply: |options, text| text.attach().map(|kind| options.attach = kind),
+    },
+    OptionSpec {
+        key: "isolation",
+        values: "true|false",
+        default: "false",
+        doc: "Containers reach the gateway only, not each other.",
+        apply: |options, text| text.boolean().map(|on| options.isolation = on),
+    },
+    MTU,
+];
+
+/// Options of an endpoint: `docker run --network name=NET,driver-opt=KEY=VALUE`,
+/// `docker network connect --driver-opt KEY=VALUE`, `driver_opts` of Compose.
+pub const ENDPOINT: &[OptionSpec<EndpointOptions>] = &[
+    OptionSpec {
+        key: "attach",
+        values: "auto|userspace",
+        default: "that of the network",
+        doc: "What eth0 is in this container.",
+        apply: |options, text| text.attach().map(|kind| options.attach = Some(kind)),
+    },
+    OptionSpec {
+        key: "memif.queues",
+        values: "1..16",
+        default: "chosen by the engine",
+        doc: "Largest number of memif queues in each direction.",
+        apply: |options, text| text.queues().map(|queues| options.memif.queues = Some(queues)),
+    },
+    OptionSpec {
+        key: "memif.secret",
+        values: "1 to 24 bytes of text",
+        default: "none: any memif client of the container is accepted",
+        doc: "Secret that a memif client must send. `docker run` lower-cases it, `docker network \
+              connect` does not.",
+        apply: |options, text| text.secret().map(|secret| options.memif.secret = Some(secret)),
+    },
+    OptionSpec {
+        key: "memif.trusted",
+        values: "true|false",
+        default: "false",
+        doc: "Accept memory that the container could truncate under the agent (needed by zero-copy \
+              DPDK and by VPP). Only for containers that you trust as much as the agent.",
+        apply: |options, text| text.boolean().map(|on| options.memif.trusted = on),
+    },
+];
+
+/// Why options were refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionError {
+    /// Nobody knows this key.
+    #[error("unknown option `{key}`{}; {place} knows {known}", nearest_text(.nearest.as_deref()))]
+    Unknown {
+        /// The key as given.
+        key: String,
+        /// The known key that it resembles.
+        nearest: Option<String>,
+        /// Where it was given.
+        place: &'static str,
+        /// All known keys.
+        known: String,
+    },
+    /// The value makes no sense.
+    #[error("option `{key}` must be {expected}, not `{found}`")]
+    BadValue {
+        /// The key as given.
+        key: String,
+        /// What is accepted.
+        expected: String,
+        /// The value as given.
+        found: String,
+    },
+    /// One option was given twice, in two spellings, with different values.
+    #[error("option `{0}` is given twice with different values, with and without `{PREFIX}`")]
+    Twice(String),
+    /// `com.docker.network.generic` is not an object.
+    #[error("`{GENERIC}` must be a JSON object")]
+    GenericNotObject,
+}
+
+impl NetworkOptions {
+    /// Reads the options of a `CreateNetwork` or `GwAllocCheck` request.
+    pub fn parse(options: &Options) -> Result<Self, OptionError> {
+        let none = Options::new();
+        let generic = match options.get(GENERIC) {
+            None | Some(Value::Null) => &none,
+            Some(Value::Object(generic)) => generic,
+            Some(_) => return Err(OptionError::GenericNotObject),
+        };
+        // Only Docker writes the outer object; what is not Docker's there is treated as the user's.
+        let outer = options.iter().filter(|(key, _)| !key.starts_with("com.docker."));
+        let given: Vec<_> = generic.iter().chain(outer).collect();
+        let mut parsed = Self::default();
+        // First, so that the user's own `mtu` wins over a default of the daemon.
+        if let Some(value) = generic.get(DOCKER_MTU) {
+            MTU.set(&mut parsed, DOCKER_MTU, value)?;
+        }
+        let own = given.into_iter().filter(|(key, _)| {
+            key.as_str() != DOCKER_MTU && !DOCKER_NETWORK_KEYS.contains(&key.as_str())
+        });
+        apply(NETWORK, &mut parsed, own, "a network of this driver")?;
+        Ok(parsed)
+    }
+}
+
+impl EndpointOptions {
+    /// Reads the options of a `CreateEndpoint` request.
+    pub fn parse(options: &Options) -> Result<Self, OptionError> {
+        let mut parsed = Self::default();
+        let own = options.iter().filter(|(key, _)| !key.starts_with("com.docker."));
+        apply(ENDPOINT, &mut parsed, own, "an endpoint of this driver")?;
+        Ok(parsed)
+    }
+}
+
+/// Docker's flag for `--internal` among the options of a network.
+pub fn is_internal(options: &Options) -> Result<bool, OptionError> {
+    let key = "com.docker.network.internal";
+    match options.get(key) {
+        None | Some(Value::Null) => Ok(false),
+        Some(value) => Text::of(value)
+            .and_then(|text| text.boolean().ok())
+            .ok_or_else(|| bad_value(key, "true|false", value)),
+    }
+}
+
+impl<T> OptionSpec<T> {
+    fn set(&self, target: &mut T, key: &str, value: &Value) -> Result<(), OptionError> {
+        let text = Text::of(value).ok_or_else(|| bad_value(key, self.values, value))?;
+        (self.apply)(target, &text).map_err(|expected| bad_value(key, expected, value))
+    }
+}
+
+fn apply<'a, T: 'static>(
+    table: &'static [OptionSpec<T>],
+    target: &mut T,
+    given: impl Iterator<Item = (&'a String, &'a Value)>,
+    place: &'static str,
+) -> Result<(), OptionError> {
+    let mut seen: Vec<(&str, Option<Text>)> = Vec::new();
+    for (key, value) in given {
+        let bare = key.strip_prefix(PREFIX).unwrap_or(key);
+        let Some(spec) = table.iter().find(|spec| spec.key == bare) else {
+            return Err(unknown(table, key, bare, place));
+        };
+        let text = Text::of(value);
+        match seen.iter().find(|(earlier, _)| *earlier == bare) {
+            Some((_, earlier)) if *earlier != text => {
+                return Err(OptionError::Twice(bare.to_owned()));
+            }
+            _ => seen.push((spec.key, text)),
+        }
+        spec.set(target, key, value)?;
+    }
+    Ok(())
+}
+
+fn unknown<T>(table: &[OptionSpec<T>], key: &str, bare: &str, place: &'static str) -> OptionError {
+    let nearest = table
+        .iter()
+        .map(|spec| (strsim::damerau_levenshtein(&bare.to_lowercase(), spec.key), spec.key))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len().div_ceil(2))
+        .map(|(_, known)| known.to_owned());
+    let known = table.iter().map(|spec| format!("`{}`", spec.key)).collect::<Vec<_>>().join(", ");
+    OptionError::Unknown { key: shortened(key), nearest, place, known }
+}
+
+fn nearest_text(nearest: Option<&str>) -> String {
+    nearest.map(|key| format!(" (did you mean `{key}`?)")).unwrap_or_default()
+}
+
+fn bad_value(key: &str, expected: &str, value: &Value) -> OptionError {
+    let found = Text::of(value).map_or_else(|| value.to_string(), |text| text.0);
+    OptionError::BadValue {
+        key: shortened(key),
+        expected: expected.to_owned(),
+        found: shortened(&found),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let mut short: String = text.chars().take(60).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+/// A value as text, whatever JSON type it came as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Text(String);
+
+impl Text {
+    fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Some(Self(text.trim().to_owned())),
+            Value::Number(number) => Some(Self(number.to_string())),
+            Value::Bool(flag) => Some(Self(flag.to_string())),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    fn attach(&self) -> Result<AttachKind, &'static str> {
+        match self.0.to_ascii_lowercase().as_str() {
+            "auto" => Ok(AttachKind::Auto),
+            "userspace" => Ok(AttachKind::Userspace),
+            _ => Err("auto|userspace"),
+        }
+    }
+
+    fn boolean(&self) -> Result<bool, &'static str> {
+        match self.0.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Ok(true),
+            "false" | "0" | "no" | "off" => Ok(false),
+            _ => Err("true|false"),
+        }
+    }
+
+    fn mtu(&self) -> Result<u32, &'static str> {
+        self.number(576, 65_521).ok_or("a number of bytes, 576..65521")
+    }
+
+    fn queues(&self) -> Result<u16, &'static str> {
+        self.number(1, 16)
+            .and_then(|queues| u16::try_from(queues).ok())
+            .ok_or("a number of queues, 1..16")
+    }
+
+    fn secret(&self) -> Result<String, &'static str> {
+        let fits = (1..=24).contains(&self.0.len()) && !self.0.contains('\0');
+        if fits { Ok(self.0.clone()) } else { Err("1 to 24 bytes of text") }
+    }
+
+    fn number(&self, low: u32, high: u32) -> Option<u32> {
+        self.0.parse().ok().filter(|number| (low..=high).contains(number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn network(generic: &Value) -> Result<NetworkOptions, OptionError> {
+        let mut options = Options::new();
+        options.insert(GENERIC.into(), generic.clone());
+        NetworkOptions::parse(&options)
+    }
+
+    fn endpoint(options: Value) -> Result<EndpointOptions, OptionError> {
+        let Value::Object(options) = options else { panic!("not an object") };
+        EndpointOptions::parse(&options)
+    }
+
+    #[test]
+    fn every_json_type_and_spelling_is_read() {
+        for mtu in [json!({"mtu": "9000"}), json!({"mtu": 9000}), json!({"dockervpp.mtu": "9000"})]
+        {
+            assert_eq!(network(&mtu).unwrap().mtu, 9000, "{mtu}");
+        }
+        for on in [json!(true), json!("TRUE"), json!(1), json!("yes")] {
+            assert!(network(&json!({"isolation": on})).unwrap().isolation);
+        }
+        assert_eq!(network(&json!({"attach": "userspace"})).unwrap().attach, AttachKind::Userspace);
+        assert_eq!(network(&json!(null)).unwrap(), NetworkOptions::default());
+    }
+
+    #[test]
+    fn own_mtu_wins_over_dockers() {
+        let both = json!({"com.docker.network.driver.mtu": "1400", "mtu": "9000"});
+        assert_eq!(network(&both).unwrap().mtu, 9000);
+        let dockers = json!({"com.docker.network.driver.mtu": "1400"});
+        assert_eq!(network(&dockers).unwrap().mtu, 1400);
+        let error = network(&json!({"com.docker.network.driver.mtu": "jumbo"})).unwrap_err();
+        assert!(error.to_string().contains("`com.docker.network.driver.mtu` must be"), "{error}");
+    }
+
+    #[test]
+    fn unknown_keys_name_the_nearest() {
+        let error = network(&json!({"attatch": "auto"})).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "unknown option `attatch` (did you mean `attach`?); a network of this driver knows \
+             `attach`, `isolation`, `mtu`"
+        );
+        let error = endpoint(json!({"dockervpp.memif.secert": "x"})).unwrap_err().to_string();
+        assert!(error.contains("did you mean `memif.secret`?"), "{error}");
+        let error = network(&json!({"com.docker.network.bridge.name": "x"})).unwrap_err();
+        assert!(!error.to_string().contains("did you mean"), "{error}");
+    }
+
+    #[test]
+    fn dockers_own_keys_are_tolerated() {
+        let dockers = json!({
+            "com.docker.network.portmap": [],
+            "com.docker.network.endpoint.exposedports": [{"Proto": 6, "Port": 80}],
+            "com.docker.network.endpoint.macaddress": "AkKsEQAC",
+        });
+        assert_eq!(endpoint(dockers).unwrap(), EndpointOptions::default());
+        let mut outer = Options::new();
+        outer.insert("com.docker.network.enable_ipv6".into(), json!(false));
+        outer.insert("com.docker.network.something.new".into(), json!([1]));
+        assert_eq!(NetworkOptions::parse(&outer).unwrap(), NetworkOptions::default());
+    }
+
+    #[test]
+    fn bad_values_say_what_is_accepted() {
+        for mtu in
+            [json!(575), json!("65522"), json!(-1), json!("1500b"), json!([1500]), json!(null)]
+        {
+            let error = network(&json!({ "mtu": mtu })).unwrap_err().to_string();
+            assert!(error.starts_with("option `mtu` must be"), "{error}");
+        }
+        let error = endpoint(json!({"memif.secret": "x".repeat(25)})).unwrap_err().to_string();
+        assert!(error.contains("1 to 24 bytes"), "{error}");
+        assert!(endpoint(json!({"memif.queues": 17})).is_err());
+    }
+
+    #[test]
+    fn two_spellings_must_agree() {
+        assert!(network(&json!({"mtu": 1400, "dockervpp.mtu": "1400"})).is_ok());
+        let error = network(&json!({"mtu": 1400, "dockervpp.mtu": 1500})).unwrap_err();
+        assert_eq!(error, OptionError::Twice("mtu".into()));
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,40}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 8, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::hash_map(".{0,8}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_read_or_refused_by_name(value in any_json()) {
+            for spec in ENDPOINT {
+                match endpoint(json!({ spec.key: value.clone() })) {
+                    Ok(_) => {}
+                    Err(error) => prop_assert!(error.to_string().contains(spec.key)),
+                }
+            }
+        }
+
+        #[test]
+        fn every_mtu_in_range_is_read(mtu in 0u32..70_000) {
+            let read = network(&json!({ "mtu": mtu.to_string() })).map(|options| options.mtu);
+            if (576..=65_521).contains(&mtu) {
+                prop_assert_eq!(read.unwrap(), mtu);
+            } else {
+                prop_assert!(read.is_err());
+            }
+        }
+
+        #[test]
+        fn a_key_of_nobody_is_refused(key in "[a-z.]{1,12}") {
+            prop_assume!(NETWORK.iter().all(|spec| spec.key != key));
+            prop_assert!(network(&json!({ key.clone(): "1" })).is_err(), "{}", key);
+        }
+    }
+}
