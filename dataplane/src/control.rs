@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::tap::TapDevice;
 use crate::{DomainConfig, MacAddr, MemifConfig, PortConfig, PortCounters, WorkerConfig};
 
 /// A bridge domain of this engine.
@@ -207,8 +208,8 @@ impl Dataplane {
         todo!()
     }
 
-    /// Gives the port its TAP; replaces the one it had. (`tap` is a `tap::TapDevice`.)
-    pub fn attach_tap(&self, port: PortId, tap: OwnedFd) -> Result<(), DataplaneError> {
+    /// Gives the port its TAP; replaces the one it had.
+    pub fn attach_tap(&self, port: PortId, tap: TapDevice) -> Result<(), DataplaneError> {
         todo!()
     }
 

@@ -4,6 +4,7 @@
 //! idempotent: repeating one that succeeded succeeds again, and taking away what is not there is
 //! fine. A verb that fails leaves nothing behind.
 
+pub mod embedded;
 pub mod fake;
 
 use std::time::Duration;
@@ -50,6 +51,13 @@ pub trait Engine: Send + Sync {
         endpoint: &EndpointId,
         sandbox: &SandboxKey,
     ) -> Result<bool, EngineError>;
+
+    /// Removes from the host what an agent that died left of endpoints that are not `known`; says how
+    /// many links that were. Called after a restart, when every known endpoint was created again.
+    fn sweep(&self, known: &dyn Fn(&EndpointId) -> bool) -> Result<usize, EngineError> {
+        let _ = known;
+        Ok(0)
+    }
 
     /// What an endpoint looks like now; `None` when the engine does not have it.
     fn endpoint_status(&self, endpoint: &EndpointId)

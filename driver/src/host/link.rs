@@ -55,14 +55,13 @@ pub struct LinkError {
 }
 
 impl LinkError {
+    /// The kernel's answer.
+    pub fn into_source(self) -> io::Error {
+        self.source
+    }
+
     fn is(&self, errno: Errno) -> bool {
         self.source.raw_os_error() == Some(errno.raw_os_error())
-    }
-}
-
-impl From<LinkError> for io::Error {
-    fn from(error: LinkError) -> Self {
-        Self::new(error.source.kind(), format!("{error}: {}", error.source))
     }
 }
 

@@ -1,0 +1,307 @@
+//! The kernel's side of an endpoint: the link that becomes `eth0` in the container.
+//!
+//! It is made on the host, Docker moves it into the container and gives it another name, and moves
+//! it back when the container leaves. Its `ifalias` goes with it and says whose it is and how far it
+//! got, so that a restarted agent finds it again wherever it is.
+
+use std::sync::Once;
+
+use dataplane::tap::{TapDevice, TapOptions};
+
+use super::error::{from_link, from_tap};
+use crate::engine::EngineError;
+use crate::host::link::{Link, LinkChange, Links};
+use crate::model::{AttachKind, EndpointId, EndpointSpec, IfName};
+
+/// All links of endpoints begin so.
+const NAME_PREFIX: &str = "dv";
+
+/// What the alias of an endpoint's link says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// Made, but not yet seen in the container.
+    pub(super) joining: String,
+    /// Was seen in the container: on the host it can only be on its way out.
+    pub(super) settled: String,
+}
+
+impl Marks {
+    fn new(owner: &str, endpoint: &EndpointId) -> Self {
+        let settled = format!("{owner}:{endpoint}");
+        Self { joining: format!("{settled}:joining"), settled }
+    }
+
+    fn is_on(&self, link: &Link) -> bool {
+        [&self.joining, &self.settled].into_iter().any(|mark| Some(mark) == link.alias.as_ref())
+    }
+}
+
+/// The name of an endpoint's link while it is on the host.
+pub(super) fn link_name(endpoint: &EndpointId) -> IfName {
+    let name = format!("{NAME_PREFIX}{}", endpoint.short());
+    name.parse().expect("an id's first twelve characters are letters, digits, `-` and `_`")
+}
+
+/// Finds an endpoint's link in the network namespace of the calling thread, and marks it as settled.
+pub(super) fn find_settled(marks: &Marks) -> Result<Option<String>, EngineError> {
+    let mut links = Links::open().map_err(from_link)?;
+    let all = links.list().map_err(from_link)?;
+    let Some(link) = all.into_iter().find(|link| marks.is_on(link)) else { return Ok(None) };
+    if link.alias.as_ref() != Some(&marks.settled) {
+        let change = LinkChange { alias: Some(marks.settled.clone()), ..LinkChange::default() };
+        links.set(link.index, &change).map_err(from_link)?;
+    }
+    Ok(Some(link.name))
+}
+
+/// What is left of the link that a former agent made for an endpoint.
+#[derive(Debug)]
+pub(super) enum Former {
+    /// The link, taken up again; with its TAP if it is one that the data path serves.
+    TakenUp(Option<TapDevice>),
+    /// The link, back on the host from its container.
+    Returned,
+    /// Nothing.
+    Absent,
+}
+
+/// Makes, finds and removes the links of endpoints.
+#[derive(Debug)]
+pub(super) struct LinkMaker {
+    owner: String,
+    queues: u16,
+    dummy: bool,
+    told: Once,
+}
+
+impl LinkMaker {
+    /// `owner` is what the aliases of this agent's links begin with; `queues` are the queues of a TAP.
+    pub(super) fn new(owner: String, queues: u16) -> Result<Self, EngineError> {
+        let dummy = Links::open().and_then(|mut links| links.dummy_available());
+        Ok(Self { owner, queues, dummy: dummy.map_err(from_link)?, told: Once::new() })
+    }
+
+    /// What is amiss on this host.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let missing = "this kernel has no `dummy` links: endpoints of kind `userspace` get a TAP that nobody \
+                       serves, which also drops what is sent to it but shows no carrier; `modprobe dummy` \
+                       and a restart of the agent help where the module exists";
+        if self.dummy { Vec::new() } else { vec![missing.to_owned()] }
+    }
+
+    /// The aliases of an endpoint's link.
+    pub(super) fn marks(&self, endpoint: &EndpointId) -> Marks {
+        Marks::new(&self.owner, endpoint)
+    }
+
+    /// Makes an endpoint's link on the host; a left-over of the same endpoint is replaced. Returns the
+    /// TAP if the data path is to serve it. Fails whole.
+    pub(super) fn make(
+        &self,
+        endpoint: &EndpointSpec,
+        mtu: u32,
+    ) -> Result<Option<TapDevice>, EngineError> {
+        self.remove(&endpoint.id)?;
+        let name = link_name(&endpoint.id);
+        expect_free(&name)?;
+        let made = self.make_bare(endpoint.attach, &name).and_then(|tap| {
+            let change = LinkChange {
+                mac: Some(endpoint.mac),
+                mtu: Some(mtu),
+                alias: Some(self.marks(&endpoint.id).joining),
+                up: None,
+            };
+            set_up(&name, &change).map(|()| tap)
+        });
+        if made.is_err() {
+            remove_by_name(&name);
+        }
+        made
+    }
+
+    /// Removes an endpoint's link from the host; fine when it is not there. A link that has the name
+    /// but is not ours stays.
+    pub(super) fn remove(&self, endpoint: &EndpointId) -> Result<(), EngineError> {
+        let name = link_name(endpoint);
+        let mut links = Links::open().map_err(from_link)?;
+        match links.find(name.as_str()).map_err(from_link)? {
+            Some(link) if self.owns(&link, endpoint) => links.delete(link.index).map_err(from_link),
+            Some(_) => {
+                tracing::warn!(link = %name, "left a link alone that is not this agent's");
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the links on the host of endpoints that are not `known`, left by an agent that died.
+    pub(super) fn sweep(&self, known: impl Fn(&EndpointId) -> bool) -> Result<usize, EngineError> {
+        let mut links = Links::open().map_err(from_link)?;
+        let mut removed = 0;
+        for link in links.list().map_err(from_link)? {
+            let owner = self.owner_of(&link).filter(|endpoint| !known(endpoint));
+            if let Some(endpoint) = owner {
+                tracing::info!(link = link.name, %endpoint, "removed the link of a forgotten endpoint");
+                links.delete(link.index).map_err(from_link)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Takes an endpoint's link up again in the namespace of the calling thread, its container's.
+    pub(super) fn reopen(&self, endpoint: &EndpointSpec) -> Result<Former, EngineError> {
+        let marks = self.marks(&endpoint.id);
+        let Some(interface) = find_settled(&marks)? else { return Ok(Former::Absent) };
+        let tap = self.attach_served(endpoint.attach, &interface)?;
+        // A container may rename its links: had this one got another name since it was found, the
+        // kernel would have made a new TAP.
+        if find_settled(&marks)?.as_ref() != Some(&interface) {
+            tap.map(|tap| tap.set_persist(false)).transpose().map_err(from_tap)?;
+            return Err(EngineError::Host {
+                what: format!("the link of endpoint {} was renamed just now", endpoint.id),
+                remedy: "restart the agent to try again".to_owned(),
+            });
+        }
+        Ok(Former::TakenUp(tap))
+    }
+
+    /// Takes an endpoint's link up again on the host, if it has not been in its container yet.
+    pub(super) fn resume(&self, endpoint: &EndpointSpec) -> Result<Former, EngineError> {
+        let name = link_name(&endpoint.id);
+        let mut links = Links::open().map_err(from_link)?;
+        match links.find(name.as_str()).map_err(from_link)? {
+            None => Ok(Former::Absent),
+            Some(link) if link.alias == Some(self.marks(&endpoint.id).joining) => {
+                self.attach_served(endpoint.attach, name.as_str()).map(Former::TakenUp)
+            }
+            Some(_) => Ok(Former::Returned),
+        }
+    }
+
+    fn owns(&self, link: &Link, endpoint: &EndpointId) -> bool {
+        // A link without alias is one whose maker died between two system calls.
+        link.alias.is_none() || self.marks(endpoint).is_on(link)
+    }
+
+    /// The endpoint whose link this is, if it is one of this agent's on the host.
+    fn owner_of(&self, link: &Link) -> Option<EndpointId> {
+        let alias = link.alias.as_deref()?.strip_prefix(&self.owner)?.strip_prefix(':')?;
+        let endpoint = alias.strip_suffix(":joining").unwrap_or(alias).parse().ok()?;
+        (link_name(&endpoint).as_str() == link.name).then_some(endpoint)
+    }
+
+    fn make_bare(&self, kind: AttachKind, name: &IfName) -> Result<Option<TapDevice>, EngineError> {
+        match kind {
+            AttachKind::Auto => self.attach(name.as_str()).map(Some),
+            AttachKind::Userspace if self.dummy => {
+                let made = Links::open().and_then(|mut links| links.create_dummy(name));
+                made.map(|()| None).map_err(from_link)
+            }
+            AttachKind::Userspace => {
+                self.told.call_once(|| tracing::warn!("{}", self.warnings().join("; ")));
+                // Persistent, so it stays when the only descriptor is closed here.
+                self.attach(name.as_str()).map(|_| None)
+            }
+        }
+    }
+
+    /// Attaches to an existing link if the data path serves links of this kind.
+    fn attach_served(
+        &self,
+        kind: AttachKind,
+        name: &str,
+    ) -> Result<Option<TapDevice>, EngineError> {
+        match kind {
+            AttachKind::Auto => self.attach(name).map(Some),
+            AttachKind::Userspace => Ok(None),
+        }
+    }
+
+    fn attach(&self, name: &str) -> Result<TapDevice, EngineError> {
+        let options = TapOptions { queues: self.queues, persist: true };
+        TapDevice::create(name, &options).map_err(from_tap)
+    }
+}
+
+/// Refuses a name that another link has: the kernel would attach us to it if it is a TAP.
+fn expect_free(name: &IfName) -> Result<(), EngineError> {
+    let found = Links::open().and_then(|mut links| links.find(name.as_str()));
+    match found.map_err(from_link)? {
+        None => Ok(()),
+        Some(_) => Err(EngineError::Host {
+            what: format!("a link that is not this agent's has the name {name}"),
+            remedy: format!("remove it with `ip link delete {name}`"),
+        }),
+    }
+}
+
+fn set_up(name: &IfName, change: &LinkChange) -> Result<(), EngineError> {
+    let mut links = Links::open().map_err(from_link)?;
+    let link = links.find(name.as_str()).map_err(from_link)?.ok_or_else(|| EngineError::Host {
+        what: format!("the link {name} vanished while it was set up"),
+        remedy: "look for another program that removes links".to_owned(),
+    })?;
+    links.set(link.index, change).map_err(from_link)
+}
+
+/// Undoes a creation that went wrong: the first error is the one to report.
+fn remove_by_name(name: &IfName) {
+    let removed = Links::open().and_then(|mut links| {
+        let link = links.find(name.as_str())?;
+        link.map_or(Ok(()), |link| links.delete(link.index))
+    });
+    if let Err(error) = removed {
+        tracing::warn!(%error, "a link could not be removed after a failure");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn maker() -> LinkMaker {
+        LinkMaker { owner: "dockervpp".to_owned(), queues: 1, dummy: false, told: Once::new() }
+    }
+
+    fn link(name: &str, alias: Option<&str>) -> Link {
+        Link {
+            index: 7,
+            name: name.to_owned(),
+            mac: None,
+            mtu: 1500,
+            alias: alias.map(str::to_owned),
+            up: false,
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_longest_id_is_fourteen_bytes() {
+        let id: EndpointId = "0123456789abcdef".repeat(4).parse().unwrap();
+        assert_eq!(link_name(&id).as_str(), "dv0123456789ab");
+    }
+
+    #[test]
+    fn only_own_links_on_the_host_have_an_owner() {
+        let own = Some("one".parse().unwrap());
+        let owner = |name, alias| maker().owner_of(&link(name, alias));
+        assert_eq!(owner("dvone", Some("dockervpp:one")), own);
+        assert_eq!(owner("dvone", Some("dockervpp:one:joining")), own);
+        for (name, alias) in [
+            ("dvone", None),
+            ("dvone", Some("")),
+            ("dvone", Some("other:one")),
+            ("dvone", Some("dockervpp2:one")),
+            ("dvone", Some("dockervpp:two")),
+            ("eth0", Some("dockervpp:one")),
+        ] {
+            assert_eq!(owner(name, alias), None, "{name} {alias:?}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_dummy_links_is_warned_about() {
+        assert_eq!(maker().warnings().len(), 1);
+        assert!(LinkMaker { dummy: true, ..maker() }.warnings().is_empty());
+    }
+}
