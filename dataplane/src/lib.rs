@@ -16,6 +16,7 @@ pub mod bridge;
 pub mod config;
 pub mod control;
 pub mod counters;
+pub mod gateway;
 pub mod mac;
 pub mod offload;
 pub mod packet;
