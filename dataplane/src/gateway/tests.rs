@@ -129,7 +129,7 @@ fn read(reply: &[u8]) -> String {
             assert_eq!(packet.total_len(), frame.payload().len());
             format!("{dst} {} > {} ttl {} {icmp:?}", ip.src_addr, ip.dst_addr, ip.hop_limit)
         }
-        other => panic!("a reply of type {other}"),
+        other @ EthernetProtocol::Unknown(_) => panic!("a reply of type {other}"),
     }
 }
 
