@@ -7,10 +7,10 @@ use crate::{hold, root};
 
 /// Code without I/O, clocks or threads: bytes and values in, values out. A folder means all in it.
 const PURE: &[&str] = &[
-    "dataplane/src/bridge/",
-    "dataplane/src/gateway/",
-    "dataplane/src/offload/",
-    "dataplane/src/packet/",
+    "dataplane/src/bridge",
+    "dataplane/src/gateway",
+    "dataplane/src/offload",
+    "dataplane/src/packet",
     "dataplane/src/mac.rs",
     "dataplane/src/counters.rs",
     "dataplane/memif/src/parameters.rs",
