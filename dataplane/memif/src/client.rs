@@ -9,8 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
-use rustix::io::Errno;
+use rustix::event::epoll;
 
 use crate::address::Address;
 use crate::config::{ClientConfig, Reconnect};
@@ -21,6 +20,7 @@ use crate::memory::{ClientLayout, ClientMemory, RegionError};
 use crate::parameters::{InterfaceId, Role};
 use crate::socket::{ControlSocket, ReceiveError, Received};
 use crate::text::Reason;
+use crate::wait::wait_readable;
 
 /// A memif client.
 #[derive(Debug)]
@@ -236,7 +236,7 @@ pub fn connect(
             });
         }
         let until = client.next_deadline().map_or(end, |next| next.min(end));
-        wait_readable(&client, until.saturating_duration_since(now))?;
+        wait_readable(&[client.as_fd()], Some(until.saturating_duration_since(now)))?;
     }
 }
 
@@ -247,14 +247,6 @@ fn may_pass(error: &ConnectError) -> bool {
         ConnectError::Unreachable { .. }
             | ConnectError::Handshake(HandshakeError::Eof(_) | HandshakeError::Timeout(_))
     )
-}
-
-fn wait_readable(client: &Client, patience: Duration) -> io::Result<()> {
-    let timeout = Timespec::try_from(patience).map_err(|_| io::ErrorKind::InvalidInput)?;
-    match poll(&mut [PollFd::new(client, PollFlags::IN)], Some(&timeout)) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
 }
 
 impl Attempt {

@@ -24,6 +24,7 @@ pub mod queue;
 mod ring;
 mod socket;
 pub mod text;
+mod wait;
 pub mod wire;
 
 pub use address::{Address, AddressError};
@@ -36,3 +37,4 @@ pub use listener::{InterfaceExists, Listener, ListenerEvent};
 pub use parameters::{BufferSize, InterfaceId, Limits, Mode, RegionPolicy, RingSize, Role};
 pub use queue::{RingFault, RxQueue, TxQueue};
 pub use text::{Name, Reason, Secret};
+pub use wait::{wait_for_frames, wait_readable};

@@ -10,12 +10,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{ID, address, client, drive, link, listener, next_of_client, next_of_listener};
-use memif::queue::Armed;
 use memif::{
     AcceptError, Address, BufferSize, Client, ClientConfig, ClientEvent, ConnectError,
     DisconnectReason, HandshakeError, InterfaceConfig, InterfaceExists, InterfaceId, Link,
     Listener, ListenerConfig, ListenerEvent, Mode, Name, Reconnect, RingFault, RingSize, Role,
-    RxQueue, Secret, TxQueue, connect,
+    RxQueue, Secret, TxQueue, connect, wait_for_frames,
 };
 
 /// One frame, from one end to the other.
@@ -228,12 +227,15 @@ fn sleeping_receiver_is_woken_by_the_end_of_the_link() {
     let mut client = client(&address);
     let (mut at_server, at_client) = link(&mut listener, &mut client);
     let mut queues = at_server.take_queues().unwrap();
-    let mut rx = queues.rx.remove(0);
-    assert_eq!(rx.arm().unwrap(), Armed::Sleep);
+    let rx = queues.rx.remove(0);
     let sleeper = std::thread::spawn(move || {
-        let mut fds = [rustix::event::PollFd::new(&rx, rustix::event::PollFlags::IN)];
-        rustix::event::poll(&mut fds, None).unwrap();
-        rx.batch(8).map(|_| ()).unwrap_err()
+        let mut queues = [rx];
+        loop {
+            wait_for_frames(&mut queues, None).unwrap();
+            if let Err(fault) = queues[0].batch(8) {
+                return fault;
+            }
+        }
     });
     drop(at_client);
     next_of_listener(&mut listener);

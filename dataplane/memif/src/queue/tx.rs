@@ -312,6 +312,18 @@ impl TxQueue {
         self.next.wrapping_sub(self.published)
     }
 
+    /// Slots published that the peer has not given back yet: 0 when it has read everything.
+    ///
+    /// # Errors
+    /// [`RingFault`] when the link is down or the peer's index makes no sense.
+    pub fn in_flight(&mut self) -> Result<u16, RingFault> {
+        self.reload()?;
+        Ok(match self.side {
+            Side::Client(_) => self.published.wrapping_sub(self.peer),
+            Side::Server => self.ring.size() - self.peer.wrapping_sub(self.published),
+        })
+    }
+
     /// How often the peer was woken.
     pub fn kicks(&self) -> u64 {
         self.kicks

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use memif::{
     Address, Client, ClientConfig, ClientEvent, InterfaceConfig, InterfaceId, Link, Listener,
-    ListenerConfig, ListenerEvent,
+    ListenerConfig, ListenerEvent, wait_readable,
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Longer than anything here takes; reached only when a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -63,14 +62,12 @@ pub(crate) fn drive(
             Some(end),
         ];
         let until = deadlines.into_iter().flatten().min().unwrap();
-        let timeout = Timespec::try_from(until.saturating_duration_since(now)).unwrap();
         let fds = [
             listener.as_ref().map(|listener| listener.as_fd()),
             client.as_ref().map(|client| client.as_fd()),
         ];
-        let mut fds: Vec<_> =
-            fds.iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        poll(&mut fds, Some(&timeout)).unwrap();
+        let fds: Vec<_> = fds.into_iter().flatten().collect();
+        wait_readable(&fds, Some(until.saturating_duration_since(now))).unwrap();
     }
 }
 
