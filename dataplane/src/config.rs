@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::MacAddr;
+use crate::{DataplaneError, MacAddr};
 
 /// How the worker threads behave.
 #[derive(Debug, Clone)]
@@ -53,6 +53,26 @@ impl DomainConfig {
             learn_limit_per_port: 1024,
             fdb_ageing: Duration::from_secs(300),
             bum_limit: 10_000,
+        }
+    }
+}
+
+impl DomainConfig {
+    pub(crate) fn check(&self) -> Result<(), DataplaneError> {
+        if !(576..=65_521).contains(&self.mtu) {
+            return Err(DataplaneError::BadConfig {
+                what: "the MTU",
+                expected: "576 to 65521 bytes",
+                found: self.mtu.to_string(),
+            });
+        }
+        match &self.gateway {
+            Some(gateway) if !gateway.mac.is_unicast() => Err(DataplaneError::BadConfig {
+                what: "the address of the gateway",
+                expected: "a unicast address",
+                found: gateway.mac.to_string(),
+            }),
+            _ => Ok(()),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is counted, per port: frames, bytes, and every drop with its reason.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// Why a frame was dropped. Each drop is counted on exactly one port under exactly one reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(usize)]
@@ -108,5 +110,59 @@ impl PortCounters {
     /// All drops together.
     pub fn dropped_total(&self) -> u64 {
         self.drops.iter().sum()
+    }
+}
+
+/// The counters of one port, as its worker keeps them: one thread adds, any thread reads.
+#[derive(Debug, Default)]
+pub(crate) struct CounterCells {
+    rx_frames: Cell,
+    rx_bytes: Cell,
+    tx_frames: Cell,
+    tx_bytes: Cell,
+    drops: [Cell; DropReason::ALL.len()],
+}
+
+/// A counter with one writer: no locked instruction on the hot path.
+#[derive(Debug, Default)]
+struct Cell(AtomicU64);
+
+impl Cell {
+    #[inline]
+    fn add(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl CounterCells {
+    #[inline]
+    pub(crate) fn received(&self, bytes: usize) {
+        self.rx_frames.add(1);
+        self.rx_bytes.add(bytes as u64);
+    }
+
+    #[inline]
+    pub(crate) fn transmitted(&self, bytes: usize) {
+        self.tx_frames.add(1);
+        self.tx_bytes.add(bytes as u64);
+    }
+
+    #[inline]
+    pub(crate) fn dropped(&self, reason: DropReason) {
+        self.drops[reason as usize].add(1);
+    }
+
+    pub(crate) fn read(&self) -> PortCounters {
+        PortCounters {
+            rx_frames: self.rx_frames.get(),
+            rx_bytes: self.rx_bytes.get(),
+            tx_frames: self.tx_frames.get(),
+            tx_bytes: self.tx_bytes.get(),
+            drops: std::array::from_fn(|reason| self.drops[reason].get()),
+        }
     }
 }

@@ -13,6 +13,7 @@
 //! There is no async runtime in here: workers run to completion and sleep in `epoll`.
 
 pub mod bridge;
+mod capture;
 pub mod config;
 pub mod control;
 pub mod counters;
@@ -21,6 +22,7 @@ pub mod mac;
 pub mod offload;
 pub mod packet;
 pub mod tap;
+mod worker;
 
 pub use config::{DomainConfig, GatewayConfig, MemifConfig, PortConfig, WorkerConfig};
 pub use control::{Dataplane, DataplaneError, DomainId, PortId};

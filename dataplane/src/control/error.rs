@@ -1,0 +1,65 @@
+//! Why the engine refused.
+
+use crate::bridge::BridgeError;
+use crate::{DomainId, MacAddr, PortId};
+
+/// Why the engine refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataplaneError {
+    /// The domain does not exist.
+    #[error("bridge domain {} does not exist", .0.0)]
+    NoDomain(DomainId),
+    /// The port does not exist.
+    #[error("port {} does not exist", .0.0)]
+    NoPort(PortId),
+    /// The domain still has ports.
+    #[error("bridge domain {} still has {ports} ports; remove them first", domain.0)]
+    DomainInUse {
+        /// The domain.
+        domain: DomainId,
+        /// Its ports.
+        ports: usize,
+    },
+    /// A worker has no room for another port.
+    #[error("a worker has at most 65,534 ports; start more workers")]
+    TooManyPorts,
+    /// The address is already pinned in this domain.
+    #[error("address {0} already belongs to another port of this bridge domain")]
+    DuplicateAddress(MacAddr),
+    /// A value is out of its range.
+    #[error("{what} must be {expected}, not {found}")]
+    BadConfig {
+        /// The value's name.
+        what: &'static str,
+        /// What is accepted.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// A system call failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+    /// The engine, or the object that a capture watches, is gone.
+    #[error("the data path has stopped")]
+    Stopped,
+}
+
+impl From<BridgeError> for DataplaneError {
+    fn from(error: BridgeError) -> Self {
+        match error {
+            BridgeError::DuplicateAddress(mac) => Self::DuplicateAddress(mac),
+            BridgeError::NotUnicast(mac) => Self::BadConfig {
+                what: "the address of a port",
+                expected: "a unicast address",
+                found: mac.to_string(),
+            },
+            BridgeError::SlotInUse(_) | BridgeError::SlotReserved => Self::TooManyPorts,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Where frames come from, and which of those places are polled.
+//!
+//! A memif queue that brought work is polled. One that stayed empty for the spin time is armed: its
+//! peer will write the eventfd, and the worker looks at it only when `epoll` says so. A TAP queue is
+//! read until it is empty and then left to `epoll`. So the cost of a turn depends on the busy inputs
+//! only, and a worker whose inputs all sleep does so itself.
+//!
+//! Descriptors are registered edge-triggered: an eventfd that is never read still reports each write,
+//! which saves a system call, and a peer cannot turn the level into a busy loop.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use memif::queue::Armed;
+use memif::{RingFault, RxQueue};
+use rustix::event::{Timespec, epoll};
+
+use crate::DropReason;
+use crate::bridge::PortSlot;
+use crate::control::PortId;
+use crate::tap::{TapDevice, TapReader};
+use crate::worker::fabric::Fabric;
+
+/// Descriptors taken from one memif queue in a turn.
+const MEMIF_BURST: usize = 64;
+/// Frames read from one TAP queue in a turn.
+const TAP_BURST: usize = 32;
+/// How long after arming a queue the first sleep may last: senders without a memory fence (VPP, DPDK)
+/// can miss the request for an interrupt by the time of a store buffer.
+const FIRST_SLEEP: Duration = Duration::from_millis(1);
+/// How often sleeping inputs are asked for while others are busy.
+const LOOK_INTERVAL: Duration = Duration::from_micros(20);
+/// Events taken from the kernel at a time; what is left comes with the next look.
+const EVENTS: usize = 64;
+/// The key of the worker's own eventfd.
+const WAKE_KEY: u64 = u64::MAX;
+
+/// A queue of a device.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Memif(RxQueue),
+    Tap { device: Arc<TapDevice>, queue: usize },
+}
+
+impl Source {
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Memif(queue) => queue.as_fd(),
+            Self::Tap { device, queue } => device.queues()[*queue].as_fd(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Input {
+    port: PortSlot,
+    id: PortId,
+    source: Source,
+    generation: u32,
+    active: bool,
+    last_work: Instant,
+}
+
+/// What a turn did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Worked,
+    Idle,
+    /// Nothing to do until `epoll` reports it.
+    Asleep,
+    Fault(RingFault),
+}
+
+/// All inputs of a worker.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    inputs: Vec<Option<Input>>,
+    active: Vec<usize>,
+    /// Armed a short while ago: looked at once more at the given time.
+    fresh: Vec<(usize, Instant)>,
+    epoll: OwnedFd,
+    reader: TapReader,
+    spin: Duration,
+    generation: u32,
+    last_look: Instant,
+}
+
+impl Inputs {
+    pub(crate) fn new(wake: BorrowedFd<'_>, spin: Duration) -> rustix::io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&epoll, wake, epoll::EventData::new_u64(WAKE_KEY), flags)?;
+        Ok(Self {
+            inputs: Vec::new(),
+            active: Vec::new(),
+            fresh: Vec::new(),
+            epoll,
+            reader: TapReader::new(TAP_BURST, crate::tap::BUFFER_LEN),
+            spin,
+            generation: 0,
+            last_look: Instant::now(),
+        })
+    }
+
+    /// How frames are read from TAPs.
+    pub(crate) fn tap_reader(&self) -> &TapReader {
+        &self.reader
+    }
+
+    /// Adds a queue; it is polled at once.
+    pub(crate) fn add(
+        &mut self,
+        port: PortSlot,
+        id: PortId,
+        source: Source,
+    ) -> rustix::io::Result<()> {
+        self.generation = self.generation.wrapping_add(1) & 0x7fff_ffff;
+        let at = self.inputs.iter().position(Option::is_none).unwrap_or(self.inputs.len());
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        let key = at as u64 | u64::from(self.generation) << 32;
+        epoll::add(&self.epoll, source.fd(), epoll::EventData::new_u64(key), flags)?;
+        let mut source = source;
+        if let Source::Memif(queue) = &mut source {
+            queue.disarm();
+        }
+        let input = Input {
+            port,
+            id,
+            source,
+            generation: self.generation,
+            active: true,
+            last_work: Instant::now(),
+        };
+        if at == self.inputs.len() {
+            self.inputs.push(Some(input));
+        } else {
+            self.inputs[at] = Some(input);
+        }
+        self.active.push(at);
+        Ok(())
+    }
+
+    /// Takes the queues of a port out that `wanted` names.
+    pub(crate) fn take(&mut self, port: PortSlot, wanted: impl Fn(&Source) -> bool) -> Vec<Source> {
+        let mut taken = Vec::new();
+        for at in 0..self.inputs.len() {
+            let ours = |input: &mut Input| input.port == port && wanted(&input.source);
+            let Some(input) = self.inputs[at].take_if(ours) else { continue };
+            let _ = epoll::delete(&self.epoll, input.source.fd());
+            taken.push(input.source);
+        }
+        self.active.retain(|&at| self.inputs[at].is_some());
+        self.fresh.retain(|&(at, _)| self.inputs[at].is_some());
+        taken
+    }
+
+    /// Gives every polled input a turn; true when one of them had work. Faults are added to `faults`.
+    #[inline]
+    pub(crate) fn poll(
+        &mut self,
+        fabric: &mut Fabric,
+        now: Instant,
+        faults: &mut Vec<(PortId, RingFault)>,
+    ) -> bool {
+        let mut worked = false;
+        let mut i = 0;
+        while i < self.active.len() {
+            let at = self.active[i];
+            let Some(input) = &mut self.inputs[at] else {
+                self.active.swap_remove(i);
+                continue;
+            };
+            match turn(input, &mut self.reader, fabric) {
+                Turn::Worked => {
+                    input.last_work = now;
+                    worked = true;
+                    i += 1;
+                }
+                Turn::Idle if now.duration_since(input.last_work) < self.spin => i += 1,
+                Turn::Idle => {
+                    if fall_asleep(input) {
+                        self.fresh.push((at, now + FIRST_SLEEP));
+                        self.active.swap_remove(i);
+                    }
+                }
+                Turn::Asleep => {
+                    input.active = false;
+                    self.active.swap_remove(i);
+                }
+                Turn::Fault(fault) => {
+                    input.active = false;
+                    faults.push((input.id, fault));
+                    self.active.swap_remove(i);
+                }
+            }
+        }
+        worked
+    }
+
+    /// Looks which sleeping inputs have work. Without busy inputs it sleeps until one has, or until
+    /// somebody writes the wake descriptor; with busy ones it looks now and then and never sleeps.
+    /// Returns whether the worker should see to its commands.
+    #[inline]
+    pub(crate) fn look(&mut self, now: Instant) -> bool {
+        if self.active.is_empty() {
+            self.sleep(now);
+            return true;
+        }
+        if now.duration_since(self.last_look) < LOOK_INTERVAL {
+            return false;
+        }
+        self.wait(Some(Duration::ZERO));
+        self.check_fresh(now);
+        self.last_look = now;
+        true
+    }
+
+    #[cold]
+    fn sleep(&mut self, now: Instant) {
+        let until = self.fresh.iter().map(|&(_, until)| until).min();
+        self.wait(until.map(|until| until.saturating_duration_since(now)));
+        if !self.fresh.is_empty() {
+            self.check_fresh(Instant::now());
+        }
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) {
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let mut events = [const { MaybeUninit::uninit() }; EVENTS];
+        let Ok((events, _)) = epoll::wait(&self.epoll, &mut events, timeout.as_ref()) else {
+            return;
+        };
+        let now = Instant::now();
+        for event in events {
+            match event.data.u64() {
+                WAKE_KEY => {}
+                key => self.activate(key, now),
+            }
+        }
+    }
+
+    fn activate(&mut self, key: u64, now: Instant) {
+        #[expect(clippy::cast_possible_truncation, reason = "the halves of the key")]
+        let (at, generation) = (key as u32 as usize, (key >> 32) as u32);
+        let Some(Some(input)) = self.inputs.get_mut(at) else { return };
+        if input.active || input.generation != generation {
+            return;
+        }
+        input.active = true;
+        input.last_work = now;
+        if let Source::Memif(queue) = &mut input.source {
+            queue.disarm();
+        }
+        self.active.push(at);
+    }
+
+    /// The second look at queues that were armed a short while ago.
+    fn check_fresh(&mut self, now: Instant) {
+        for (at, until) in std::mem::take(&mut self.fresh) {
+            let Some(Some(input)) = self.inputs.get(at) else { continue };
+            if input.active {
+                continue;
+            }
+            let Source::Memif(queue) = &input.source else { continue };
+            if queue.has_frames() {
+                let key = at as u64 | u64::from(input.generation) << 32;
+                self.activate(key, now);
+            } else if now < until {
+                self.fresh.push((at, until));
+            }
+        }
+    }
+}
+
+/// Moves what one input has.
+#[inline]
+fn turn(input: &mut Input, reader: &mut TapReader, fabric: &mut Fabric) -> Turn {
+    let port = input.port;
+    match &mut input.source {
+        Source::Memif(queue) => match queue.batch(MEMIF_BURST) {
+            Ok(batch) if batch.is_empty() => Turn::Idle,
+            Ok(batch) => {
+                for frame in batch.frames() {
+                    fabric.ingress_memif(port, &frame);
+                }
+                drop(batch);
+                fabric.flush_rings();
+                Turn::Worked
+            }
+            Err(fault) => {
+                if fault != RingFault::Disconnected {
+                    fabric.drop_at(port, DropReason::BadDescriptor);
+                }
+                Turn::Fault(fault)
+            }
+        },
+        Source::Tap { device, queue } => {
+            let fd = device.queues()[*queue].as_fd();
+            // An error is a device that is gone; the one who took it away detaches it.
+            let Ok(burst) = reader.read_burst(fd, TAP_BURST) else { return Turn::Asleep };
+            let drained = burst.is_drained();
+            for (offload, frame) in burst {
+                fabric.ingress_tap(port, offload, frame);
+            }
+            fabric.flush();
+            if drained { Turn::Asleep } else { Turn::Worked }
+        }
+    }
+}
+
+/// Asks the peer for interrupts; false when frames arrived meanwhile.
+#[cold]
+fn fall_asleep(input: &mut Input) -> bool {
+    let Source::Memif(queue) = &mut input.source else { return true };
+    if let Ok(Armed::Ready) = queue.arm() {
+        queue.disarm();
+        return false;
+    }
+    input.active = false;
+    true
+}

@@ -1,0 +1,81 @@
+//! A port as its worker sees it: where frames to the endpoint go.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use memif::TxQueue;
+use memif::queue::LinkState;
+
+use crate::control::{MemifStatus, PortId, PortOwner, PortStatus};
+use crate::counters::CounterCells;
+use crate::tap::TapDevice;
+use crate::{DomainId, MacAddr, PortConfig};
+
+/// One port and its ways out. The ways in are [`Input`](super::inputs::Input)s.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) id: PortId,
+    pub(crate) domain: DomainId,
+    pub(crate) name: Arc<str>,
+    pub(crate) mac: Option<MacAddr>,
+    pub(crate) counters: Arc<CounterCells>,
+    pub(crate) memif: Option<MemifOutput>,
+    pub(crate) tap: Option<Arc<TapDevice>>,
+    /// Something was pushed and not yet flushed.
+    pub(crate) dirty: bool,
+    /// Some capture may want its frames.
+    pub(crate) captured: bool,
+}
+
+/// The queues to a connected memif client.
+#[derive(Debug)]
+pub(crate) struct MemifOutput {
+    pub(crate) queues: Vec<TxQueue>,
+    pub(crate) state: Arc<LinkState>,
+    pub(crate) status: MemifStatus,
+}
+
+impl Port {
+    pub(crate) fn new(id: PortId, domain: DomainId, config: &PortConfig) -> Self {
+        Self {
+            id,
+            domain,
+            name: config.name.as_str().into(),
+            mac: config.mac,
+            counters: Arc::default(),
+            memif: None,
+            tap: None,
+            dirty: false,
+            captured: false,
+        }
+    }
+
+    /// Who owns the endpoint's address: a connected memif client, otherwise the TAP.
+    pub(crate) fn owner(&self) -> PortOwner {
+        match (&self.memif, &self.tap) {
+            (Some(_), _) => PortOwner::Memif,
+            (None, Some(_)) => PortOwner::Tap,
+            (None, None) => PortOwner::None,
+        }
+    }
+
+    /// The TAP queue for a flow.
+    pub(crate) fn tap_queue(&self, flow: u32) -> Option<BorrowedFd<'_>> {
+        let queues = self.tap.as_ref()?.queues();
+        let index = flow as usize % queues.len().max(1);
+        queues.get(index).map(AsFd::as_fd)
+    }
+
+    pub(crate) fn status(&self) -> PortStatus {
+        PortStatus {
+            id: self.id,
+            domain: self.domain,
+            name: self.name.to_string(),
+            mac: self.mac,
+            owner: self.owner(),
+            memif: self.memif.as_ref().map(|memif| memif.status.clone()),
+            tap: self.tap.as_ref().map(|tap| tap.name().to_owned()),
+            counters: self.counters.read(),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The engine with memif clients of this process: frames in, frames out, ports that come and go.
+
+mod support;
+
+use dataplane::control::{CaptureScope, Direction, PortOwner};
+use dataplane::{DataplaneError, DomainConfig, DropReason, MacAddr, PortConfig};
+use support::{Station, broadcast, engine, mac, two_stations, unicast};
+
+#[test]
+fn frames_reach_the_station_they_name_and_no_other() {
+    let engine = engine();
+    let domain = engine.create_domain(DomainConfig::new("test")).expect("domain");
+    let mut stations: Vec<Station> = (1..=3).map(|n| Station::join(&engine, domain, n)).collect();
+    let frame = unicast(mac(1), mac(2), 100);
+    stations[0].send(&frame);
+    assert_eq!(stations[1].receive(), frame);
+    // What is sent to everybody comes after, so nothing else can have been on the way.
+    let all = broadcast(mac(2), 1);
+    stations[1].send(&all);
+    assert_eq!(stations[0].receive(), all);
+    assert_eq!(stations[2].receive(), all);
+    assert_eq!(engine.fdb(domain).expect("fdb").len(), 3);
+}
+
+#[test]
+fn every_length_from_60_to_the_mtu_arrives_unchanged() {
+    let engine = engine();
+    let mut config = DomainConfig::new("jumbo");
+    config.mtu = 9000;
+    let domain = engine.create_domain(config).expect("domain");
+    let (mut one, mut two) = (Station::join(&engine, domain, 1), Station::join(&engine, domain, 2));
+    for length in (60..=9014).step_by(37).chain([9014]) {
+        let frame = unicast(mac(1), mac(2), length);
+        one.send(&frame);
+        assert_eq!(two.receive(), frame, "length {length}");
+    }
+    one.send(&unicast(mac(1), mac(2), 9015));
+    one.wait_for_drop(DropReason::Oversize);
+}
+
+#[test]
+fn what_is_dropped_is_counted_once_with_its_reason() {
+    let (_engine, mut one, mut two) = two_stations();
+    one.send(&[0; 13]);
+    one.wait_for_drop(DropReason::Malformed);
+    one.send(&unicast(mac(1), mac(1), 60));
+    one.wait_for_drop(DropReason::Hairpin);
+    one.send(&unicast(mac(2), mac(9), 60));
+    one.wait_for_drop(DropReason::Spoofed);
+    one.send(&unicast(mac(1), mac(2), 60));
+    two.receive();
+    let counters = one.counters();
+    assert_eq!((counters.rx_frames, counters.dropped_total()), (4, 3));
+    assert_eq!((two.counters().tx_frames, two.counters().tx_bytes), (1, 60));
+}
+
+#[test]
+fn a_full_ring_drops_and_counts_every_frame_that_did_not_fit() {
+    let (_engine, mut one, mut two) = two_stations();
+    let sent = 5000;
+    for n in 0..sent {
+        one.send_now_or_later(&unicast(mac(1), mac(2), 60 + n % 40));
+    }
+    // Two reads nothing meanwhile: its ring holds 1024 frames.
+    one.wait_until(|one| one.counters().rx_frames == sent as u64);
+    let counters = two.counters();
+    assert_eq!(counters.tx_frames + counters.dropped(DropReason::Full), sent as u64);
+    assert!(counters.dropped(DropReason::Full) > 0);
+    for n in 0..counters.tx_frames {
+        assert_eq!(two.receive().len(), 60 + usize::try_from(n).expect("small") % 40);
+    }
+}
+
+#[test]
+fn a_second_client_is_refused_and_a_client_that_left_is_replaced() {
+    let (_engine, mut one, mut two) = two_stations();
+    assert!(two.try_second_client().is_err());
+    two.disconnect();
+    one.wait_until(|_| two.owner() == PortOwner::None);
+    one.send(&unicast(mac(1), mac(2), 60));
+    two.wait_for_drop(DropReason::NoDevice);
+    two.reconnect();
+    one.send(&unicast(mac(1), mac(2), 62));
+    assert_eq!(two.receive().len(), 62);
+}
+
+#[test]
+fn isolated_stations_do_not_reach_each_other() {
+    let engine = engine();
+    let mut config = DomainConfig::new("isolated");
+    config.isolation = true;
+    let domain = engine.create_domain(config).expect("domain");
+    let mut one = Station::join(&engine, domain, 1);
+    let _two = Station::join(&engine, domain, 2);
+    one.send(&unicast(mac(1), mac(2), 60));
+    one.wait_for_drop(DropReason::Isolated);
+}
+
+#[test]
+fn a_port_moves_between_workers_with_its_link_and_counters() {
+    let engine = support::engine_with_workers(2);
+    let first = engine.create_domain(DomainConfig::new("first")).expect("domain");
+    let mut one = Station::join(&engine, first, 1);
+    let mut two = Station::join(&engine, first, 2);
+    let second = engine.create_domain(DomainConfig::new("second")).expect("domain");
+    let mut three = Station::join(&engine, second, 3);
+    one.send(&unicast(mac(1), mac(2), 60));
+    two.receive();
+    engine.move_port(two.port, second).expect("moves");
+    three.send(&unicast(mac(3), mac(2), 70));
+    assert_eq!(two.receive().len(), 70);
+    two.send(&unicast(mac(2), mac(3), 71));
+    assert_eq!(three.receive().len(), 71);
+    assert_eq!(two.counters().tx_frames, 2);
+    // A domain that has the address already refuses, and the port stays where it was.
+    let twin = PortConfig { name: "twin".to_owned(), mac: Some(mac(2)) };
+    engine.create_port(first, twin).expect("the address is free there now");
+    assert!(matches!(
+        engine.move_port(two.port, first),
+        Err(DataplaneError::DuplicateAddress(address)) if address == mac(2)
+    ));
+    three.send(&unicast(mac(3), mac(2), 72));
+    assert_eq!(two.receive().len(), 72);
+}
+
+#[test]
+fn other_ports_lose_nothing_while_ports_come_and_go() {
+    let (engine, mut one, mut two) = two_stations();
+    let domain = one.domain;
+    let churn = std::thread::spawn({
+        let engine = engine.clone();
+        move || {
+            for n in 10..40 {
+                drop(Station::join(&engine, domain, n));
+            }
+        }
+    });
+    let mut sequence = 0;
+    while !churn.is_finished() {
+        for _ in 0..32 {
+            one.send(&support::numbered(mac(1), mac(2), sequence));
+            assert_eq!(two.receive(), support::numbered(mac(1), mac(2), sequence));
+            sequence += 1;
+        }
+    }
+    churn.join().expect("no panic");
+    assert_eq!(engine.ports().expect("ports").len(), 2);
+    assert_eq!(one.counters().dropped_total() + two.counters().dropped_total(), 0);
+}
+
+#[test]
+fn a_capture_sees_both_directions_of_a_port_and_each_frame_of_a_domain_once() {
+    let (engine, mut one, mut two) = two_stations();
+    let port = engine.capture(CaptureScope::Port(two.port), 64).expect("capture");
+    let whole = engine.capture(CaptureScope::Domain(one.domain), 65_535).expect("capture");
+    let (there, back) = (unicast(mac(1), mac(2), 100), unicast(mac(2), mac(1), 200));
+    one.send(&there);
+    two.receive();
+    two.send(&back);
+    one.receive();
+    let next = |capture: &dataplane::control::Capture| {
+        capture.next(support::PATIENCE).expect("running").expect("a frame")
+    };
+    let (first, second) = (next(&port), next(&port));
+    assert_eq!(
+        (first.direction, first.length, &*first.data),
+        (Direction::Egress, 100, &there[..64])
+    );
+    assert_eq!((second.direction, second.length), (Direction::Ingress, 200));
+    let (first, second) = (next(&whole), next(&whole));
+    assert_eq!((&*first.data, &*second.data), (&there[..], &back[..]));
+    drop(two);
+    assert!(matches!(port.next(support::PATIENCE), Err(DataplaneError::Stopped)));
+}
+
+#[test]
+fn bad_configuration_is_refused_and_nothing_is_half_done() {
+    let engine = engine();
+    for mtu in [0, 575, 65_522] {
+        let config = DomainConfig { mtu, ..DomainConfig::new("bad") };
+        assert!(matches!(engine.create_domain(config), Err(DataplaneError::BadConfig { .. })));
+    }
+    let domain = engine.create_domain(DomainConfig::new("good")).expect("domain");
+    let port = |mac| PortConfig { name: "port".to_owned(), mac };
+    engine.create_port(domain, port(Some(mac(1)))).expect("port");
+    assert!(engine.create_port(domain, port(Some(mac(1)))).is_err());
+    assert!(engine.create_port(domain, port(Some(MacAddr::BROADCAST))).is_err());
+    assert!(matches!(
+        engine.delete_domain(domain),
+        Err(DataplaneError::DomainInUse { ports: 1, .. })
+    ));
+    assert_eq!(engine.ports().expect("ports").len(), 1);
+}
