@@ -8,8 +8,6 @@
 
 mod checksum;
 mod header;
-mod stub;
-pub use stub::*;
 
 pub use checksum::{Sum, checksum, complete_checksum};
 pub use header::{BadOffload, Checksum, Segmentation, SegmentationKind, VirtioNetHeader};

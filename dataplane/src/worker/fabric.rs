@@ -11,7 +11,7 @@ use crate::bridge::{Bridge, BridgeConfig, PortGroup, PortSlot, Tick, Verdict};
 use crate::capture::{CaptureScope, Direction, Sink};
 use crate::control::{DataplaneError, FdbEntry, PortId, PortOwner};
 use crate::gateway::{Gateway, Reply};
-use crate::offload::{BadOffload, Checksum, Segments, VirtioNetHeader, complete_checksum};
+use crate::offload::{BadOffload, Checksum, VirtioNetHeader, complete_checksum};
 use crate::packet::flow_hash;
 use crate::tap::TapWriter;
 use crate::worker::port::Port;
@@ -115,11 +115,6 @@ impl Fabric {
         }
     }
 
-    /// How frames are written to TAPs, and why not through `io_uring`.
-    pub(crate) fn tap_writer(&self) -> &TapWriter<impl Copy + std::fmt::Debug + use<>> {
-        &self.writer
-    }
-
     pub(crate) fn set_time(&mut self, tick: Tick) {
         self.tick = tick;
     }
@@ -131,7 +126,7 @@ impl Fabric {
         self.domains.push(Domain {
             id,
             bridge: Bridge::new(&BridgeConfig::for_domain(config, seed)),
-            gateway: config.gateway.clone().map(Gateway::new),
+            gateway: config.gateway.as_ref().map(Gateway::new),
             group,
             mtu: config.mtu as usize,
         });
@@ -482,7 +477,7 @@ impl Fabric {
         let domain = self.domains.iter().find(|domain| domain.id == id);
         let gateway = domain.and_then(|domain| domain.gateway.as_ref());
         let answer = gateway.map(|gateway| gateway.respond(bytes, &mut reply));
-        if let Some(Reply::Send) = answer {
+        if answer == Some(Reply::Send) {
             let frame = Outgoing::Private { bytes: &reply, offload: VirtioNetHeader::PLAIN };
             if self.port(from).is_some_and(|port| port.captured) {
                 self.capture_reply(from, &frame);
@@ -581,14 +576,10 @@ fn each_packet(
 ) -> Result<(), BadOffload> {
     scratch.clear();
     scratch.extend_from_slice(bytes);
-    let Some(segmentation) = offload.segmentation else {
-        complete(scratch, offload.checksum)?;
-        push(scratch);
-        return Ok(());
-    };
-    let mut segments = Segments::new(bytes, segmentation)?;
-    while let Some(length) = segments.next_segment(scratch)? {
-        push(&scratch[..length]);
+    if offload.segmentation.is_some() {
+        return Err(BadOffload::Headers);
     }
+    complete(scratch, offload.checksum)?;
+    push(scratch);
     Ok(())
 }
