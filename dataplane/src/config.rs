@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{DataplaneError, MacAddr};
 
 /// How the worker threads behave.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct WorkerConfig {
     /// Worker threads; a bridge domain lives on exactly one. At least 1.
     pub workers: usize,
@@ -51,7 +51,7 @@ impl DomainConfig {
             isolation: false,
             gateway: None,
             learn_limit_per_port: 1024,
-            fdb_ageing: Duration::from_secs(300),
+            fdb_ageing: Duration::from_mins(5),
             bum_limit: 10_000,
         }
     }

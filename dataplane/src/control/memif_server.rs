@@ -87,9 +87,9 @@ impl MemifServer {
         &self,
         port: PortId,
         sockets: Vec<OwnedFd>,
-        config: MemifConfig,
+        config: &MemifConfig,
     ) -> Result<(), DataplaneError> {
-        let interface = interface(&config)?;
+        let interface = interface(config)?;
         let listeners = sockets
             .into_iter()
             .map(|socket| listener(socket, interface))

@@ -535,7 +535,7 @@ impl Fabric {
             let Some(port) = port(token) else { continue };
             match result {
                 Ok(written) => {
-                    port.counters.transmitted(written - VirtioNetHeader::LEN.min(written))
+                    port.counters.transmitted(written - VirtioNetHeader::LEN.min(written));
                 }
                 Err(error) => port.counters.dropped(error.reason()),
             }

@@ -39,6 +39,10 @@ const WAKE_KEY: u64 = u64::MAX;
 
 /// A queue of a device.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "polled in place; a pointer more would be followed each turn"
+)]
 pub(crate) enum Source {
     Memif(RxQueue),
     Tap { device: Arc<TapDevice>, queue: usize },
@@ -76,7 +80,7 @@ enum Turn {
 /// All inputs of a worker.
 #[derive(Debug)]
 pub(crate) struct Inputs {
-    inputs: Vec<Option<Input>>,
+    slots: Vec<Option<Input>>,
     active: Vec<usize>,
     /// Armed a short while ago: looked at once more at the given time.
     fresh: Vec<(usize, Instant)>,
@@ -93,7 +97,7 @@ impl Inputs {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, wake, epoll::EventData::new_u64(WAKE_KEY), flags)?;
         Ok(Self {
-            inputs: Vec::new(),
+            slots: Vec::new(),
             active: Vec::new(),
             fresh: Vec::new(),
             epoll,
@@ -117,7 +121,7 @@ impl Inputs {
         source: Source,
     ) -> rustix::io::Result<()> {
         self.generation = self.generation.wrapping_add(1) & 0x7fff_ffff;
-        let at = self.inputs.iter().position(Option::is_none).unwrap_or(self.inputs.len());
+        let at = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         let key = at as u64 | u64::from(self.generation) << 32;
         epoll::add(&self.epoll, source.fd(), epoll::EventData::new_u64(key), flags)?;
@@ -133,10 +137,10 @@ impl Inputs {
             active: true,
             last_work: Instant::now(),
         };
-        if at == self.inputs.len() {
-            self.inputs.push(Some(input));
+        if at == self.slots.len() {
+            self.slots.push(Some(input));
         } else {
-            self.inputs[at] = Some(input);
+            self.slots[at] = Some(input);
         }
         self.active.push(at);
         Ok(())
@@ -145,14 +149,14 @@ impl Inputs {
     /// Takes the queues of a port out that `wanted` names.
     pub(crate) fn take(&mut self, port: PortSlot, wanted: impl Fn(&Source) -> bool) -> Vec<Source> {
         let mut taken = Vec::new();
-        for at in 0..self.inputs.len() {
+        for at in 0..self.slots.len() {
             let ours = |input: &mut Input| input.port == port && wanted(&input.source);
-            let Some(input) = self.inputs[at].take_if(ours) else { continue };
+            let Some(input) = self.slots[at].take_if(ours) else { continue };
             let _ = epoll::delete(&self.epoll, input.source.fd());
             taken.push(input.source);
         }
-        self.active.retain(|&at| self.inputs[at].is_some());
-        self.fresh.retain(|&(at, _)| self.inputs[at].is_some());
+        self.active.retain(|&at| self.slots[at].is_some());
+        self.fresh.retain(|&(at, _)| self.slots[at].is_some());
         taken
     }
 
@@ -168,7 +172,7 @@ impl Inputs {
         let mut i = 0;
         while i < self.active.len() {
             let at = self.active[i];
-            let Some(input) = &mut self.inputs[at] else {
+            let Some(input) = &mut self.slots[at] else {
                 self.active.swap_remove(i);
                 continue;
             };
@@ -244,7 +248,7 @@ impl Inputs {
     fn activate(&mut self, key: u64, now: Instant) {
         #[expect(clippy::cast_possible_truncation, reason = "the halves of the key")]
         let (at, generation) = (key as u32 as usize, (key >> 32) as u32);
-        let Some(Some(input)) = self.inputs.get_mut(at) else { return };
+        let Some(Some(input)) = self.slots.get_mut(at) else { return };
         if input.active || input.generation != generation {
             return;
         }
@@ -259,7 +263,7 @@ impl Inputs {
     /// The second look at queues that were armed a short while ago.
     fn check_fresh(&mut self, now: Instant) {
         for (at, until) in std::mem::take(&mut self.fresh) {
-            let Some(Some(input)) = self.inputs.get(at) else { continue };
+            let Some(Some(input)) = self.slots.get(at) else { continue };
             if input.active {
                 continue;
             }
