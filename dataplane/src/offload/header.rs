@@ -69,9 +69,12 @@ pub enum BadOffload {
     /// The frame's headers are not those of the segmentation type.
     #[error("the headers of the frame do not fit its segmentation type")]
     Headers,
-    /// A segment would not fit where it has to go.
-    #[error("a segment of {0} bytes is too long")]
+    /// The packets would be longer than the MTU.
+    #[error("segments of {0} bytes are longer than the MTU")]
     SegmentSize(usize),
+    /// The segments are so short that there would be too many.
+    #[error("the frame would become {0} segments")]
+    TooManySegments(usize),
 }
 
 impl VirtioNetHeader {

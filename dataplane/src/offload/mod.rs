@@ -8,6 +8,11 @@
 
 mod checksum;
 mod header;
+mod segment;
+
+#[cfg(test)]
+mod segment_tests;
 
 pub use checksum::{Sum, checksum, complete_checksum};
 pub use header::{BadOffload, Checksum, Segmentation, SegmentationKind, VirtioNetHeader};
+pub use segment::{Segment, Segmenter};

@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::*;
-use crate::offload::{Checksum, SegmentationKind};
+use crate::offload::{Checksum, SegmentationKind, Segmenter, complete_checksum};
 
 /// Runs `test` on a thread in a fresh network namespace.
 fn in_fresh_netns<R: Send>(test: impl FnOnce() -> R + Send) -> Option<R> {
@@ -290,8 +290,33 @@ fn tcp_end<R: Send + 'static>(
     })
 }
 
-#[test]
-fn unsegmented_tcp_passes_between_two_taps() {
+/// Queues one frame for the other TAP, as it is.
+fn pass_on(writer: &mut TapWriter<usize>, to: usize, header: VirtioNetHeader, frame: &[u8]) {
+    let mut room = writer.reserve(frame.len()).unwrap();
+    room.frame().copy_from_slice(frame);
+    room.push(to, header, frame.len());
+}
+
+/// Queues one frame for the other TAP, with all that the kernel left to us done in software.
+fn pass_on_plain(writer: &mut TapWriter<usize>, to: usize, header: VirtioNetHeader, frame: &[u8]) {
+    if header.segmentation.is_some() {
+        let mut segmenter = Segmenter::new(frame, header, 1500).unwrap();
+        while let Some(segment) = segmenter.next_segment() {
+            let mut room = writer.reserve(segment.len()).unwrap();
+            let length = segment.write_to(room.frame()).unwrap();
+            room.push(to, VirtioNetHeader::PLAIN, length);
+        }
+        return;
+    }
+    let mut frame = frame.to_vec();
+    if let Checksum::Partial { start, offset } = header.checksum {
+        complete_checksum(&mut frame, start, offset).unwrap();
+    }
+    pass_on(writer, to, VirtioNetHeader::PLAIN, &frame);
+}
+
+/// Sends 16 MiB through TCP from one namespace to another, over two TAPs joined by `pass`.
+fn tcp_between_taps(pass: impl Fn(&mut TapWriter<usize>, usize, VirtioNetHeader, &[u8])) {
     const BYTES: usize = 16 << 20;
     let byte_at = |at: usize| ((at * 31) >> 4).to_le_bytes()[0];
     let ((tap_sender, taps), (ready_sender, ready)) = (mpsc::channel(), mpsc::channel());
@@ -310,7 +335,7 @@ fn unsegmented_tcp_passes_between_two_taps() {
     });
     let second = taps.recv().unwrap();
     let mut reader = TapReader::new(64, BUFFER_LEN);
-    let mut writer = TapWriter::new(64, 64 * BUFFER_LEN);
+    let mut writer = TapWriter::new(64 * 64, 2 * 64 * BUFFER_LEN);
     let queues = [first.queues()[0].as_fd(), second.queues()[0].as_fd()];
     let mut largest = 0;
     let started = Instant::now();
@@ -325,9 +350,7 @@ fn unsegmented_tcp_passes_between_two_taps() {
                     assert_eq!(gso.kind, SegmentationKind::Tcp4);
                     largest = largest.max(frame.len());
                 }
-                let mut room = writer.reserve(frame.len()).unwrap();
-                room.frame().copy_from_slice(frame);
-                room.push(to, header, frame.len());
+                pass(&mut writer, to, header, frame);
             }
             for (_, outcome) in writer.flush(|to| Some(queues[to])) {
                 outcome.unwrap();
@@ -339,5 +362,56 @@ fn unsegmented_tcp_passes_between_two_taps() {
     assert_eq!(received.len(), BYTES);
     assert!(received.iter().enumerate().all(|(at, byte)| *byte == byte_at(at)));
     assert!(largest > 1500, "the kernel left no segmentation to us");
-    eprintln!("largest frame: {largest} bytes");
+}
+
+#[test]
+fn unsegmented_tcp_passes_between_two_taps() {
+    tcp_between_taps(pass_on);
+}
+
+#[test]
+fn the_kernel_takes_tcp_segments_cut_in_software() {
+    tcp_between_taps(pass_on_plain);
+}
+
+/// Has the kernel leave the cutting of datagrams of `size` bytes to the device (`UDP_SEGMENT`).
+fn leave_segmentation_to_the_device(socket: &UdpSocket, size: libc::c_int) {
+    const UDP_SEGMENT: libc::c_int = 103;
+    let length = libc::socklen_t::try_from(size_of_val(&size)).unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(socket);
+    // SAFETY: the option is an `int`, whose address and size are given.
+    let outcome = unsafe {
+        libc::setsockopt(fd, libc::SOL_UDP, UDP_SEGMENT, (&raw const size).cast(), length)
+    };
+    assert_eq!(outcome, 0);
+}
+
+#[test]
+fn the_kernel_takes_datagrams_cut_in_software() {
+    in_fresh_netns(|| {
+        let tap = configured_tap(1, TapOptions::default());
+        if tap.offloads() == TapOffloads::Tcp {
+            eprintln!("skipped: this kernel segments UDP itself");
+            return;
+        }
+        let socket = UdpSocket::bind("10.0.0.1:5000").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        leave_segmentation_to_the_device(&socket, 1000);
+        let data: Vec<u8> = (0..9500u32).map(|at| at.to_le_bytes()[0]).collect();
+        socket.send_to(&data, ("10.0.0.9", 6000)).unwrap();
+        let queue = tap.queues()[0].as_fd();
+        let mut reader = TapReader::new(64, BUFFER_LEN);
+        let mut writer = TapWriter::new(64, BUFFER_LEN);
+        let (header, frame) = reader.read_burst(queue, 64).unwrap().next().unwrap();
+        let header = header.unwrap();
+        assert_eq!(header.segmentation.unwrap().kind, SegmentationKind::Udp);
+        turn_back(frame);
+        pass_on_plain(&mut writer, 0, header, frame);
+        assert!(writer.flush(|_| Some(queue)).all(|(_, outcome)| outcome.is_ok()));
+        let mut buffer = [0; 2000];
+        for datagram in data.chunks(1000) {
+            let length = socket.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], datagram);
+        }
+    });
 }
