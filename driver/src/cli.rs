@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::doctor::DoctorArgs;
+
 /// Where Docker looks for the driver.
 pub const PLUGIN_SOCKET: &str = "/run/docker/plugins/dockervpp.sock";
 
@@ -40,6 +42,8 @@ pub enum Command {
     /// This is for objects whose removal the agent missed, because it was not running then. What a
     /// running container uses is refused.
     Forget(ForgetArgs),
+    /// Look for what this host lacks, and name the command that helps.
+    Doctor(DoctorArgs),
     /// List the options of networks and endpoints.
     Options(OptionsArgs),
     /// Print a completion script for a shell.

@@ -2,6 +2,7 @@
 
 pub mod capture;
 pub mod completions;
+pub mod doctor;
 pub mod forget;
 pub mod options;
 pub mod serve;
@@ -27,6 +28,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Show(arguments) => show::run(&arguments),
         Command::Capture(arguments) => capture::run(&arguments),
         Command::Forget(arguments) => forget::run(&arguments),
+        Command::Doctor(arguments) => return doctor::run(&arguments),
         Command::Options(arguments) => options::run(&arguments),
         Command::Completions(arguments) => completions::shell(&arguments),
         Command::Man(arguments) => completions::man(&arguments),
