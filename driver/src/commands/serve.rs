@@ -4,6 +4,7 @@
 //! what it left. SIGTERM and SIGINT end the agent in order; networks and endpoints stay in the
 //! state, and the next start takes them up again.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,50 +28,58 @@ use crate::store::Store;
 pub fn run(arguments: &ServeArgs) -> miette::Result<()> {
     start_logging(arguments)?;
     let started = Instant::now();
+    // The state and the sockets are claimed before the engine starts: while another agent is
+    // alive nothing of its work may be touched.
     let (store, state) = Store::open(&arguments.state_dir)?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().into_diagnostic()?;
+    server::clear(&arguments.plugin_socket)?;
+    let control = BoundSocket::bind(&arguments.control_socket)?;
     let engine = engine(arguments)?;
     for warning in engine.warnings() {
         warn!("{warning}");
     }
     let driver = Arc::new(Driver::new(engine, store, state));
-    let result = runtime.block_on(serve(arguments, Arc::clone(&driver), started));
+    let report = driver.restore();
+    let plugin = BoundSocket::bind(&arguments.plugin_socket)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().into_diagnostic()?;
+    let ready = || {
+        info!(
+            networks = report.networks,
+            running = report.running,
+            idle = report.idle,
+            removed = report.removed,
+            failed = report.failed,
+            engine = driver.engine().name(),
+            plugin = %arguments.plugin_socket.display(),
+            control = %arguments.control_socket.display(),
+            elapsed = ?started.elapsed(),
+            "ready"
+        );
+    };
+    let every = arguments.collect_every;
+    let result = runtime.block_on(serve(&driver, control, plugin, every, ready));
     // Calls that outlived their time must not keep a stopped agent alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
     info!("stopped; containers keep their endpoints and the next start takes them up");
     result
 }
 
-async fn serve(arguments: &ServeArgs, driver: Arc<Driver>, started: Instant) -> miette::Result<()> {
+async fn serve(
+    driver: &Arc<Driver>,
+    control: BoundSocket,
+    plugin: BoundSocket,
+    collect_every: Duration,
+    ready: impl FnOnce(),
+) -> miette::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
     let (stop, stopped) = watch::channel(false);
-    // Claimed first: while another agent is alive nothing of its work may be touched.
-    let control = tokio::task::block_in_place(|| {
-        server::clear(&arguments.plugin_socket)?;
-        BoundSocket::bind(&arguments.control_socket)
-    })?;
-    let report = tokio::task::block_in_place(|| driver.restore());
-    let plugin = tokio::task::block_in_place(|| BoundSocket::bind(&arguments.plugin_socket))?;
-
     let mut services = JoinSet::new();
-    services
-        .spawn(control.serve(api::router(Arc::clone(&driver), stopped.clone()), stopped.clone()));
-    services.spawn(plugin.serve(routes::router(Arc::clone(&driver)), stopped.clone()));
-    let collector = tokio::spawn(collect(Arc::clone(&driver), arguments.collect_every));
-    info!(
-        networks = report.networks,
-        running = report.running,
-        idle = report.idle,
-        removed = report.removed,
-        failed = report.failed,
-        engine = driver.engine().name(),
-        plugin = %arguments.plugin_socket.display(),
-        control = %arguments.control_socket.display(),
-        elapsed = ?started.elapsed(),
-        "ready"
-    );
+    let control_api = api::router(Arc::clone(driver), stopped.clone());
+    services.spawn(control.serve(control_api, stopped.clone()));
+    services.spawn(plugin.serve(routes::router(Arc::clone(driver)), stopped));
+    let collector = tokio::spawn(collect(Arc::clone(driver), collect_every));
+    ready();
 
     let mut ended = None;
     tokio::select! {
@@ -118,7 +127,10 @@ fn start_logging(arguments: &ServeArgs) -> miette::Result<()> {
     let filter = EnvFilter::try_new(&arguments.log)
         .into_diagnostic()
         .wrap_err_with(|| format!("`{}` is not a log filter such as `info`", arguments.log))?;
-    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logging = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let started = match arguments.log_format {
         LogFormat::Text => logging.try_init(),
         LogFormat::Json => logging.json().try_init(),

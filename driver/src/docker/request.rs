@@ -111,6 +111,7 @@ pub enum RequestError {
 impl wire::CreateNetworkRequest {
     /// The network that is asked for.
     pub fn parse(&self) -> Result<NetworkSpec, RequestError> {
+        let id = network_id(&self.network_id)?;
         let options = NetworkOptions::parse(&self.options)?;
         let ipv4 = pools::<Ipv4Net>(&self.ipv4_data)?;
         let ipv6 = pools::<Ipv6Net>(&self.ipv6_data)?;
@@ -121,7 +122,7 @@ impl wire::CreateNetworkRequest {
             return Err(RequestError::SmallMtu(options.mtu));
         }
         Ok(NetworkSpec {
-            id: network_id(&self.network_id)?,
+            id,
             ipv4,
             ipv6,
             mtu: options.mtu,
@@ -150,6 +151,7 @@ impl wire::NetworkRequest {
 impl wire::CreateEndpointRequest {
     /// The endpoint that is asked for.
     pub fn parse(&self) -> Result<EndpointRequest, RequestError> {
+        let (network, id) = (network_id(&self.network_id)?, endpoint_id(&self.endpoint_id)?);
         let mac = optional(&self.interface.mac_address, "an Ethernet address")?;
         if let Some(mac) = mac.filter(|mac: &MacAddr| !mac.is_unicast()) {
             return Err(RequestError::NotUnicast(mac));
@@ -164,8 +166,8 @@ impl wire::CreateEndpointRequest {
             _ => None,
         };
         Ok(EndpointRequest {
-            id: endpoint_id(&self.endpoint_id)?,
-            network: network_id(&self.network_id)?,
+            id,
+            network,
             mac,
             ipv4,
             ipv6,
