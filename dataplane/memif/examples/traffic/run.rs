@@ -15,6 +15,8 @@ use crate::stream::{Generator, LARGEST, Sink};
 
 /// Turns between two looks at the clock.
 const CLOCK: u32 = 256;
+/// After our own last frame: how long nothing may come until the other direction counts as over.
+const QUIET: Duration = Duration::from_secs(1);
 /// How long the peer may take to read the last frames.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -33,9 +35,8 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
             Mode::Echo => run.echo(),
             Mode::Send | Mode::Receive | Mode::Both => run.stream(),
         };
-        run.finish(&link, outcome);
+        clean &= run.finish(&link, outcome);
         run.report.print(options.output);
-        clean &= run.report.findings.is_clean();
     }
     Ok(clean)
 }
@@ -84,6 +85,7 @@ impl<'a> Run<'a> {
         let sends = self.options.mode != Mode::Receive;
         let receives = self.options.mode != Mode::Send;
         let mut sending = sends;
+        let mut last_move = self.now;
         while !self.is_over() {
             let sent = if sending { self.send()? } else { 0 };
             let received = if receives { self.receive()? } else { 0 };
@@ -94,7 +96,11 @@ impl<'a> Run<'a> {
             if sends && !receives && !sending {
                 break;
             }
-            if sent + received == 0 {
+            if sent + received > 0 {
+                last_move = self.now;
+            } else if receives && sends && !sending && self.now >= last_move + QUIET {
+                break;
+            } else {
                 self.rest(sending)?;
             }
         }
@@ -139,12 +145,17 @@ impl<'a> Run<'a> {
         }
         let received = self.sink.findings.received - before;
         if received > 0 {
-            match &mut self.received {
-                None => self.received = Some([Instant::now(); 2]),
-                Some([_, last]) => *last = self.now,
-            }
+            self.note_receipt();
         }
         Ok(usize::try_from(received).unwrap_or(usize::MAX))
+    }
+
+    /// The first receipt is timed exactly, the last one as well as the clock is looked at.
+    fn note_receipt(&mut self) {
+        match &mut self.received {
+            None => self.received = Some([Instant::now(); 2]),
+            Some([_, last]) => *last = self.now,
+        }
     }
 
     /// What to do when nothing moved.
@@ -252,17 +263,23 @@ impl<'a> Run<'a> {
             }
             if moved == 0 {
                 self.rest(false)?;
+            } else {
+                self.note_receipt();
             }
         }
         Ok(())
     }
 
-    /// Lets the link linger if it is up, and completes the report.
-    fn finish(&mut self, link: &Link, outcome: Result<(), TxError>) {
+    /// Lets the link linger if it is up, and completes the report; whether all went well.
+    fn finish(&mut self, link: &Link, outcome: Result<(), TxError>) -> bool {
+        let mut well = true;
         match outcome {
             Ok(()) => linger(link, self.options.linger),
             Err(TxError::Fault(RingFault::Disconnected)) => {}
-            Err(error) => eprintln!("{error}"),
+            Err(error) => {
+                well = false;
+                eprintln!("{error}");
+            }
         }
         if self.options.mode != Mode::Echo {
             self.report.findings = self.sink.findings;
@@ -278,6 +295,7 @@ impl<'a> Run<'a> {
         if self.report.sending.is_zero() && self.report.sent > 0 {
             self.report.sending = self.start.elapsed();
         }
+        well && self.report.findings.is_clean()
     }
 }
 

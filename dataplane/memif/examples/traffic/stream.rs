@@ -131,10 +131,10 @@ impl Generator {
                 Err(error) => return Err(error),
             }
             self.unsent.start += 1;
+            self.sent += 1;
             self.bytes += length as u64;
             sent += 1;
         }
-        self.sent += sent as u64;
         tx.flush()?;
         Ok(sent)
     }
@@ -249,7 +249,9 @@ mod tests {
 
     fn findings(frames: &[Vec<u8>]) -> Findings {
         let mut sink = Sink::new(Check::All);
-        frames.iter().for_each(|frame| sink.take(frame, frame.len()));
+        for frame in frames {
+            sink.take(frame, frame.len());
+        }
         sink.findings
     }
 

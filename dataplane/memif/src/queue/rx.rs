@@ -25,6 +25,8 @@ pub struct RxQueue {
     peer: u16,
     /// The slots of the current batch.
     segments: Vec<Segment>,
+    /// Whether the current batch has frames of several slots.
+    has_chains: bool,
     /// A fault found behind frames that were still delivered.
     pending_fault: Option<RingFault>,
 }
@@ -58,6 +60,7 @@ impl RxQueue {
             released: 0,
             peer: 0,
             segments,
+            has_chains: false,
             pending_fault: None,
         };
         queue.post_all();
@@ -146,6 +149,7 @@ impl RxQueue {
             self.segments.push(segment);
             chain += 1;
             if segment.chained {
+                self.has_chains = true;
                 if chain == MAX_SEGMENTS {
                     return self.stop_at(RingFault::LongChain, whole);
                 }
@@ -204,15 +208,33 @@ impl RxQueue {
     fn consume(&mut self) {
         #[expect(clippy::cast_possible_truncation, reason = "no more than the ring has slots")]
         let count = self.segments.len() as u16;
-        if let Side::Client(_) = self.side {
-            for i in 0..count {
-                self.repost(self.next.wrapping_add(i));
+        match self.side {
+            Side::Client(_) => {
+                for i in 0..count {
+                    self.repost(self.next.wrapping_add(i));
+                }
             }
+            Side::Server if self.has_chains => self.unchain(),
+            Side::Server => {}
         }
         self.next = self.next.wrapping_add(count);
         self.segments.clear();
         if self.next.wrapping_sub(self.released) >= self.ring.size() / 4 {
             self.release();
+        }
+    }
+
+    /// Server: clears the flag that chains slots. DPDK before 26.03 sets it when it sends a long frame
+    /// and never clears it, so on the next lap two of its frames would become one.
+    #[cold]
+    fn unchain(&mut self) {
+        self.has_chains = false;
+        for (slot, segment) in (0u16..).zip(&self.segments) {
+            if segment.chained {
+                let Segment { region, offset, length, .. } = *segment;
+                let single = Descriptor { chained: false, region, length, offset };
+                self.ring.cells.store_low(self.next.wrapping_add(slot), single.low_word());
+            }
         }
     }
 

@@ -226,6 +226,21 @@ fn chains_without_an_end_are_faults() {
     assert_eq!(pipe.rx.batch(8).err(), Some(RingFault::EndlessChain));
 }
 
+/// DPDK 22.11 as a client sets the flag for a long frame and leaves it set: the short frames of the
+/// next lap were glued together.
+#[test]
+fn flags_of_a_long_frame_do_not_outlive_it() {
+    let mut pipe = pipe(Sender::Client, layout(3, 64));
+    pipe.tx.push(&[1; 300][..]).expect("room");
+    pipe.tx.flush().expect("open");
+    assert_eq!(drain(&mut pipe.rx, 8), [[1; 300]]);
+    let ring = raw_ring(&pipe, 0);
+    for slot in 0..8 {
+        let left = Descriptor::decode(ring.cells.load(slot));
+        assert!(!left.chained, "slot {slot}: {left:?}");
+    }
+}
+
 fn raw_ring(pipe: &Pipe, index: u32) -> Ring {
     let layout = layout(3, 64);
     let offset = usize::try_from(layout.ring_offset(index)).expect("small");
