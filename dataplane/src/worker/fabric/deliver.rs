@@ -1,0 +1,178 @@
+//! Handing frames to the devices that own their destinations.
+
+use memif::TxQueue;
+use memif::queue::{Payload, TxError};
+use shm::Mapping;
+
+use super::outgoing::Outgoing;
+use super::{Domain, Fabric, TapToken, complete};
+use crate::bridge::PortSlot;
+use crate::capture::Direction;
+use crate::offload::{BadOffload, Segment, Segmenter, VirtioNetHeader};
+use crate::packet::flow_hash;
+use crate::{DomainId, DropReason};
+
+impl Fabric {
+    /// Gives a frame to the device that owns the endpoint's address.
+    #[inline]
+    pub(super) fn deliver(&mut self, to: PortSlot, frame: &Outgoing<'_>) {
+        let Some(Some(port)) = self.ports.get_mut(usize::from(to.0)) else { return };
+        if port.memif.is_some() {
+            self.deliver_memif(to, frame);
+        } else if port.tap.is_some() {
+            self.deliver_tap(to, frame);
+        } else {
+            return port.counters.dropped(DropReason::NoDevice);
+        }
+        if self.ports[usize::from(to.0)].as_ref().is_some_and(|port| port.captured) {
+            self.capture(to, Direction::Egress, false, frame);
+        }
+    }
+
+    #[inline]
+    fn deliver_memif(&mut self, to: PortSlot, frame: &Outgoing<'_>) {
+        let Some(Some(port)) = self.ports.get_mut(usize::from(to.0)) else { return };
+        let Some(memif) = &mut port.memif else { return };
+        let index = match memif.queues.len() {
+            0 => return port.counters.dropped(DropReason::NoDevice),
+            1 => 0,
+            count => flow_hash(frame.header()) as usize % count,
+        };
+        let queue = &mut memif.queues[index];
+        let counters = &port.counters;
+        let mut failed = None;
+        let mut push = |outcome: Result<(), TxError>, length: usize| match outcome {
+            Ok(()) => counters.transmitted(length),
+            Err(TxError::Full) => counters.dropped(DropReason::Full),
+            Err(TxError::Length(_)) => counters.dropped(DropReason::NoBuffer),
+            Err(TxError::Fault(fault)) => {
+                counters.dropped(DropReason::NoDevice);
+                failed = Some(fault);
+            }
+            Err(_) => counters.dropped(DropReason::Device),
+        };
+        match *frame {
+            Outgoing::Shared { header, frame } if frame.len() <= header.len() => {
+                push(queue.push(&header[..frame.len()]), frame.len());
+            }
+            Outgoing::Shared { header, frame } => push(queue.forward(header, frame), frame.len()),
+            Outgoing::Private { bytes, offload } if offload.is_plain() => {
+                push(queue.push(bytes), bytes.len());
+            }
+            Outgoing::Private { bytes, offload } => {
+                let mtu = domain_mtu(&self.domains, port.domain);
+                let cut = push_packets(bytes, offload, mtu, &mut self.scratch, queue, push);
+                if cut.is_err() {
+                    counters.dropped(DropReason::BadOffload);
+                }
+            }
+        }
+        if let Some(fault) = failed {
+            memif.state.close();
+            self.faults.push((port.id, fault));
+        }
+        if !port.dirty {
+            port.dirty = true;
+            self.dirty.push(to);
+        }
+    }
+
+    fn deliver_tap(&mut self, to: PortSlot, frame: &Outgoing<'_>) {
+        let length = frame.len();
+        if self.writer.reserve(length).is_none() {
+            self.flush_taps();
+        }
+        let Some(mut room) = self.writer.reserve(length) else {
+            return self.drop_at(to, DropReason::NoBuffer);
+        };
+        frame.copy_to(room.frame());
+        let offload = match frame {
+            Outgoing::Shared { .. } => VirtioNetHeader::PLAIN,
+            Outgoing::Private { offload, .. } => *offload,
+        };
+        let token = TapToken { port: to, flow: flow_hash(frame.header()) };
+        room.push(token, offload, length);
+    }
+
+    /// Makes everything delivered so far visible to its receivers.
+    #[inline]
+    pub(crate) fn flush(&mut self) {
+        self.flush_rings();
+        if !self.writer.is_empty() {
+            self.flush_taps();
+        }
+    }
+
+    /// Publishes what was pushed into rings.
+    #[inline]
+    pub(crate) fn flush_rings(&mut self) {
+        while let Some(slot) = self.dirty.pop() {
+            let Some(Some(port)) = self.ports.get_mut(usize::from(slot.0)) else { continue };
+            port.dirty = false;
+            let Some(memif) = &mut port.memif else { continue };
+            for queue in &mut memif.queues {
+                // A link that is down is reported by its control socket.
+                let _ = queue.flush();
+            }
+        }
+    }
+
+    fn flush_taps(&mut self) {
+        let ports = &self.ports;
+        let port = |token: TapToken| ports.get(usize::from(token.port.0))?.as_ref();
+        let results = self.writer.flush(|token| port(token)?.tap_queue(token.flow));
+        for (token, result) in results {
+            let Some(port) = port(token) else { continue };
+            match result {
+                Ok(written) => {
+                    port.counters.transmitted(written - VirtioNetHeader::LEN.min(written));
+                }
+                Err(error) => port.counters.dropped(error.reason()),
+            }
+        }
+    }
+}
+
+fn domain_mtu(domains: &[Domain], id: DomainId) -> usize {
+    domains.iter().find(|domain| domain.id == id).map_or(0, |domain| domain.mtu)
+}
+
+/// Makes what the kernel left undone good: pushes each packet of a frame as it goes on a wire.
+fn push_packets(
+    bytes: &[u8],
+    offload: VirtioNetHeader,
+    mtu: usize,
+    scratch: &mut Vec<u8>,
+    queue: &mut TxQueue,
+    mut report: impl FnMut(Result<(), TxError>, usize),
+) -> Result<(), BadOffload> {
+    if offload.segmentation.is_none() {
+        scratch.clear();
+        scratch.extend_from_slice(bytes);
+        complete(scratch, offload.checksum)?;
+        report(queue.push(&scratch[..]), scratch.len());
+        return Ok(());
+    }
+    let mut segments = Segmenter::new(bytes, offload, mtu)?;
+    while let Some(segment) = segments.next_segment() {
+        report(queue.push(&TwoPieces(segment)), segment.len());
+    }
+    Ok(())
+}
+
+/// A segment on its way into a ring: headers that were made for it, payload from where it is.
+struct TwoPieces<'a>(Segment<'a>);
+
+impl Payload for TwoPieces<'_> {
+    fn payload_len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn copy_part(&self, offset: usize, target: &Mapping, target_offset: usize, length: usize) {
+        let headers = self.0.headers.get(offset..).unwrap_or_default();
+        let first = headers.len().min(length);
+        headers[..first].copy_part(0, target, target_offset, first);
+        let skipped = offset.saturating_sub(self.0.headers.len());
+        self.0.payload.copy_part(skipped, target, target_offset + first, length - first);
+    }
+}

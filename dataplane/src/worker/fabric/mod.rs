@@ -1,0 +1,212 @@
+//! The switch of one worker: its domains, its ports, and a frame's way from one to another.
+//!
+//! A frame is copied once per hop: from the sender's memory into the receiver's. What the decision
+//! depends on, the first 64 bytes, is copied out before, and the receiver gets exactly those bytes:
+//! a sender that changes them meanwhile cannot make the frame differ from the decision.
+
+mod captures;
+mod deliver;
+mod outgoing;
+mod switch;
+
+use memif::RingFault;
+
+use crate::bridge::{Bridge, BridgeConfig, PortGroup, PortSlot, Tick};
+use crate::capture::{CaptureScope, Sink};
+use crate::control::{DataplaneError, FdbEntry, PortId};
+use crate::gateway::Gateway;
+use crate::offload::{BadOffload, Checksum, complete_checksum};
+use crate::tap::TapWriter;
+use crate::worker::port::Port;
+use crate::{DomainConfig, DomainId, DropReason, PortConfig};
+
+/// Bytes of a frame that decisions are made on.
+const HEADER: usize = 64;
+/// Frames that a [`TapWriter`] collects before it is flushed.
+const TAP_BATCH: usize = 64;
+/// Bytes that it collects.
+const TAP_ARENA: usize = 8 * crate::tap::BUFFER_LEN;
+
+/// A domain and what it needs besides the bridge.
+#[derive(Debug)]
+struct Domain {
+    id: DomainId,
+    bridge: Bridge,
+    gateway: Option<Gateway>,
+    group: PortGroup,
+    mtu: usize,
+}
+
+/// Where a TAP frame goes: a port, and the flow that chooses its queue.
+#[derive(Debug, Clone, Copy)]
+struct TapToken {
+    port: PortSlot,
+    flow: u32,
+}
+
+/// Domains and ports of one worker.
+#[derive(Debug)]
+pub(crate) struct Fabric {
+    domains: Vec<Domain>,
+    ports: Vec<Option<Port>>,
+    writer: TapWriter<TapToken>,
+    dirty: Vec<PortSlot>,
+    captures: Vec<Sink>,
+    faults: Vec<(PortId, RingFault)>,
+    tick: Tick,
+    /// Reused for flooding, for frames to the gateway and for its replies.
+    targets: Vec<PortSlot>,
+    scratch: Vec<u8>,
+    reply: Vec<u8>,
+}
+
+impl Fabric {
+    pub(crate) fn new() -> Self {
+        Self {
+            domains: Vec::new(),
+            ports: Vec::new(),
+            writer: TapWriter::new(TAP_BATCH, TAP_ARENA),
+            dirty: Vec::new(),
+            captures: Vec::new(),
+            faults: Vec::new(),
+            tick: Tick(0),
+            targets: Vec::new(),
+            scratch: Vec::new(),
+            reply: Vec::new(),
+        }
+    }
+
+    pub(crate) fn set_time(&mut self, tick: Tick) {
+        self.tick = tick;
+    }
+
+    pub(crate) fn add_domain(&mut self, id: DomainId, config: &DomainConfig, seed: u64) {
+        let group = if config.isolation { PortGroup::Isolated } else { PortGroup::Open };
+        self.domains.push(Domain {
+            id,
+            bridge: Bridge::new(&BridgeConfig::for_domain(config, seed)),
+            gateway: config.gateway.as_ref().map(Gateway::new),
+            group,
+            mtu: config.mtu as usize,
+        });
+    }
+
+    pub(crate) fn remove_domain(&mut self, id: DomainId) -> Result<(), DataplaneError> {
+        let in_use = self.ports.iter().flatten().filter(|port| port.domain == id).count();
+        if in_use > 0 {
+            return Err(DataplaneError::DomainInUse { domain: id, ports: in_use });
+        }
+        self.domains.retain(|domain| domain.id != id);
+        self.captures.retain(|sink| sink.scope != CaptureScope::Domain(id));
+        Ok(())
+    }
+
+    pub(crate) fn create_port(
+        &mut self,
+        id: PortId,
+        domain: DomainId,
+        config: &PortConfig,
+    ) -> Result<PortSlot, DataplaneError> {
+        self.insert(Port::new(id, domain, config)).map_err(|(_, error)| error)
+    }
+
+    /// Takes a port into its domain; gives it back when the domain refuses.
+    pub(crate) fn insert(&mut self, port: Port) -> Result<PortSlot, (Box<Port>, DataplaneError)> {
+        let free = self.ports.iter().position(Option::is_none).unwrap_or(self.ports.len());
+        let slot = match u16::try_from(free) {
+            Ok(slot) if slot < u16::MAX => PortSlot(slot),
+            _ => return Err((Box::new(port), DataplaneError::TooManyPorts)),
+        };
+        let Some(domain) = self.domains.iter_mut().find(|domain| domain.id == port.domain) else {
+            let error = DataplaneError::NoDomain(port.domain);
+            return Err((Box::new(port), error));
+        };
+        if let Err(error) = domain.bridge.add_port(slot, port.mac, domain.group) {
+            return Err((Box::new(port), error.into()));
+        }
+        if free == self.ports.len() {
+            self.ports.push(Some(port));
+        } else {
+            self.ports[free] = Some(port);
+        }
+        self.mark_captured();
+        Ok(slot)
+    }
+
+    /// Takes a port out, with frames that wait for it flushed.
+    pub(crate) fn remove(&mut self, slot: PortSlot) -> Option<Port> {
+        self.flush();
+        let port = self.ports.get_mut(usize::from(slot.0))?.take()?;
+        if let Some(domain) = self.domain_mut(port.domain) {
+            domain.bridge.remove_port(slot);
+        }
+        Some(port)
+    }
+
+    pub(crate) fn slot(&self, id: PortId) -> Option<PortSlot> {
+        let at = self.ports.iter().position(|port| port.as_ref().is_some_and(|port| port.id == id));
+        at.and_then(|at| u16::try_from(at).ok()).map(PortSlot)
+    }
+
+    pub(crate) fn port_mut(&mut self, slot: PortSlot) -> Option<&mut Port> {
+        self.ports.get_mut(usize::from(slot.0))?.as_mut()
+    }
+
+    pub(crate) fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.ports.iter().flatten()
+    }
+
+    pub(crate) fn fdb(&self, id: DomainId) -> Result<Vec<FdbEntry>, DataplaneError> {
+        let domain = self.domains.iter().find(|domain| domain.id == id);
+        let domain = domain.ok_or(DataplaneError::NoDomain(id))?;
+        let mut entries: Vec<_> = domain
+            .bridge
+            .entries(self.tick)
+            .map(|entry| FdbEntry {
+                mac: entry.mac,
+                port: entry.port.and_then(|slot| self.port(slot)).map(|port| port.id),
+                pinned: entry.pinned,
+                age: entry.age,
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.mac);
+        Ok(entries)
+    }
+
+    /// Forgets aged addresses, a part of the tables at a time.
+    pub(crate) fn age(&mut self) {
+        for domain in &mut self.domains {
+            let budget = (domain.bridge.cells() / 16).max(64);
+            domain.bridge.age(self.tick, budget);
+        }
+    }
+
+    /// Ring faults found while sending, since the last call.
+    pub(crate) fn take_faults(&mut self) -> Vec<(PortId, RingFault)> {
+        std::mem::take(&mut self.faults)
+    }
+
+    #[inline]
+    pub(crate) fn drop_at(&self, slot: PortSlot, reason: DropReason) {
+        if let Some(port) = self.port(slot) {
+            port.counters.dropped(reason);
+        }
+    }
+
+    #[inline]
+    fn port(&self, slot: PortSlot) -> Option<&Port> {
+        self.ports.get(usize::from(slot.0))?.as_ref()
+    }
+
+    fn domain_mut(&mut self, id: DomainId) -> Option<&mut Domain> {
+        self.domains.iter_mut().find(|domain| domain.id == id)
+    }
+}
+
+/// Completes a checksum that the kernel left open.
+fn complete(bytes: &mut [u8], checksum: Checksum) -> Result<(), BadOffload> {
+    match checksum {
+        Checksum::Partial { start, offset } => complete_checksum(bytes, start, offset),
+        Checksum::Present | Checksum::Valid => Ok(()),
+    }
+}

@@ -1,0 +1,147 @@
+//! A frame's way through the domain: counted, checked, decided about.
+
+use memif::queue::Frame;
+
+use super::outgoing::Outgoing;
+use super::{Fabric, HEADER, complete};
+use crate::bridge::{PortSlot, Verdict};
+use crate::capture::Direction;
+use crate::control::PortOwner;
+use crate::gateway::Reply;
+use crate::offload::{BadOffload, VirtioNetHeader};
+use crate::{DropReason, MacAddr};
+
+impl Fabric {
+    /// A frame that a memif client sent.
+    #[inline]
+    pub(crate) fn ingress_memif(&mut self, from: PortSlot, frame: &Frame<'_>) {
+        let (header, copied) = frame.header::<HEADER>();
+        let header = &header[..copied];
+        let outgoing = Outgoing::Shared { header, frame };
+        let Some(verdict) = self.admit(from, &outgoing, 0) else { return };
+        match verdict {
+            Verdict::Unicast(to) => self.deliver(to, &outgoing),
+            Verdict::Drop(reason) => self.drop_at(from, reason),
+            Verdict::Flood { to_gateway } => {
+                self.flood(from, &outgoing);
+                if to_gateway {
+                    self.copy_to_gateway(from, &outgoing);
+                }
+            }
+            Verdict::Gateway => self.copy_to_gateway(from, &outgoing),
+        }
+    }
+
+    /// A frame that the endpoint's kernel sent.
+    pub(crate) fn ingress_tap(
+        &mut self,
+        from: PortSlot,
+        offload: Result<VirtioNetHeader, BadOffload>,
+        bytes: &mut [u8],
+    ) {
+        let Some(port) = self.port(from) else { return };
+        if port.owner() != PortOwner::Tap {
+            port.counters.received(bytes.len());
+            return port.counters.dropped(DropReason::NotOwner);
+        }
+        let Ok(offload) = offload else {
+            port.counters.received(bytes.len());
+            return port.counters.dropped(DropReason::BadOffload);
+        };
+        let segment = offload.segmentation.map_or(0, |segmentation| usize::from(segmentation.size));
+        let outgoing = Outgoing::Private { bytes, offload };
+        let Some(verdict) = self.admit(from, &outgoing, segment) else { return };
+        match verdict {
+            Verdict::Unicast(to) => self.deliver(to, &outgoing),
+            Verdict::Drop(reason) => self.drop_at(from, reason),
+            Verdict::Flood { to_gateway } => {
+                self.flood(from, &outgoing);
+                if to_gateway {
+                    self.tap_to_gateway(from, offload, bytes);
+                }
+            }
+            Verdict::Gateway => self.tap_to_gateway(from, offload, bytes),
+        }
+    }
+
+    /// Counts a frame, checks its size and asks the bridge. `segment` is the payload of the packets
+    /// that it will be cut into, 0 if it is one.
+    #[inline]
+    fn admit(&mut self, from: PortSlot, frame: &Outgoing<'_>, segment: usize) -> Option<Verdict> {
+        let port = self.ports.get(usize::from(from.0))?.as_ref()?;
+        port.counters.received(frame.len());
+        if port.captured {
+            self.capture(from, Direction::Ingress, false, frame);
+        }
+        let port = self.ports[usize::from(from.0)].as_ref()?;
+        let domain = self.domains.iter_mut().find(|domain| domain.id == port.domain)?;
+        let Some(&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1]) =
+            frame.header().first_chunk::<14>()
+        else {
+            port.counters.dropped(DropReason::Malformed);
+            return None;
+        };
+        let tagged = matches!(u16::from_be_bytes([t0, t1]), 0x8100 | 0x88a8);
+        let overhead = if tagged { 18 } else { 14 };
+        let payload = if segment > 0 { segment } else { frame.len() - 14.min(frame.len()) };
+        if payload + 14 > domain.mtu + overhead {
+            port.counters.dropped(DropReason::Oversize);
+            return None;
+        }
+        let dst = MacAddr([d0, d1, d2, d3, d4, d5]);
+        let src = MacAddr([s0, s1, s2, s3, s4, s5]);
+        Some(domain.bridge.forward(from, dst, src, self.tick))
+    }
+
+    fn flood(&mut self, from: PortSlot, frame: &Outgoing<'_>) {
+        let Some(id) = self.port(from).map(|port| port.domain) else { return };
+        let mut targets = std::mem::take(&mut self.targets);
+        if let Some(domain) = self.domains.iter().find(|domain| domain.id == id) {
+            targets.extend(domain.bridge.flood_targets(from));
+        }
+        for to in targets.drain(..) {
+            self.deliver(to, frame);
+        }
+        self.targets = targets;
+    }
+
+    fn copy_to_gateway(&mut self, from: PortSlot, frame: &Outgoing<'_>) {
+        let mut bytes = std::mem::take(&mut self.scratch);
+        bytes.clear();
+        bytes.resize(frame.len(), 0);
+        frame.copy_to(&mut bytes);
+        self.ask_gateway(from, &bytes);
+        self.scratch = bytes;
+    }
+
+    /// The gateway checks checksums, so one that the kernel left open is completed first. Frames that
+    /// are to be cut are nothing that the gateway answers.
+    fn tap_to_gateway(&mut self, from: PortSlot, offload: VirtioNetHeader, bytes: &mut [u8]) {
+        if offload.segmentation.is_some() {
+            return self.drop_at(from, DropReason::GatewayIgnored);
+        }
+        match complete(bytes, offload.checksum) {
+            Ok(()) => self.ask_gateway(from, bytes),
+            Err(_) => self.drop_at(from, DropReason::BadOffload),
+        }
+    }
+
+    fn ask_gateway(&mut self, from: PortSlot, bytes: &[u8]) {
+        let Some(id) = self.port(from).map(|port| port.domain) else { return };
+        let mut reply = std::mem::take(&mut self.reply);
+        let domain = self.domains.iter().find(|domain| domain.id == id);
+        let gateway = domain.and_then(|domain| domain.gateway.as_ref());
+        let answer = gateway.map(|gateway| gateway.respond(bytes, &mut reply));
+        if answer == Some(Reply::Send) {
+            let frame = Outgoing::Private { bytes: &reply, offload: VirtioNetHeader::PLAIN };
+            if self.port(from).is_some_and(|port| port.captured) {
+                self.capture_reply(from, &frame);
+            }
+            self.deliver(from, &frame);
+        } else if bytes.first().is_some_and(|octet| octet & 1 == 0) {
+            // A broadcast that is not for the gateway reached the other ports.
+            self.drop_at(from, DropReason::GatewayIgnored);
+        }
+        self.reply = reply;
+    }
+}
