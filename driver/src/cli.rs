@@ -81,7 +81,7 @@ pub struct ServeArgs {
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
     /// What is logged: a level, or `module=level` pairs separated by commas.
-    #[arg(long, value_name = "FILTER", env = "DOCKERVPP_LOG", default_value = "info")]
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
     pub log: String,
 }
 

@@ -5,6 +5,8 @@
 //! where a kill would have stopped it. The commits around the engine's calls are the only other
 //! steps, so every interleaving of disk and engine is met.
 
+#![allow(clippy::unwrap_used, reason = "tests and their helpers")]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;

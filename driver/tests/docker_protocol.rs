@@ -1,5 +1,7 @@
 //! The plugin as Docker sees it: HTTP over a real unix socket, a fake engine behind.
 
+#![allow(clippy::unwrap_used, reason = "tests and their helpers")]
+
 mod support;
 
 use serde_json::{Value, json};

@@ -3,6 +3,8 @@
 //! Random operations on few ids, addresses and names collide often. The model keeps flat lists and
 //! says for each operation whether it must succeed; then both must hold the same things.
 
+#![allow(clippy::unwrap_used, reason = "tests and their helpers")]
+
 use std::sync::Arc;
 
 use dockervpp::docker::wire;
@@ -188,8 +190,11 @@ fn perform(driver: &Driver, model: &Model, operation: &Operation) -> Result<(), 
     }
 }
 
+/// Networks; and endpoints with their network and sandbox.
+type Held = (Vec<String>, Vec<(String, String, Option<String>)>);
+
 /// What the driver holds, in the model's words.
-fn held(driver: &Driver) -> (Vec<String>, Vec<(String, String, Option<String>)>) {
+fn held(driver: &Driver) -> Held {
     let state = driver.snapshot();
     let networks = state.networks().map(|record| record.spec.id.to_string()).collect();
     let endpoints = state.endpoints().map(|record| {
@@ -199,7 +204,7 @@ fn held(driver: &Driver) -> (Vec<String>, Vec<(String, String, Option<String>)>)
     (networks, endpoints.collect())
 }
 
-fn modelled(model: &Model) -> (Vec<String>, Vec<(String, String, Option<String>)>) {
+fn modelled(model: &Model) -> Held {
     let mut networks: Vec<_> =
         model.networks.iter().map(|network| format!("n{}", network.0)).collect();
     networks.sort();

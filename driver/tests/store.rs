@@ -1,5 +1,7 @@
 //! The state file: what was committed is read again, and what is damaged is refused as it is.
 
+#![allow(clippy::unwrap_used, reason = "tests and their helpers")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -140,9 +142,10 @@ proptest! {
             *index.get_mut(&mut bytes) ^= mask;
         }
         fs::write(&path, &bytes).unwrap();
-        match Store::open(directory.path()) {
-            Ok((_, state)) => prop_assert_eq!(state, expected),
-            Err(_) => prop_assert_eq!(fs::read(&path).unwrap(), bytes),
+        if let Ok((_, state)) = Store::open(directory.path()) {
+            prop_assert_eq!(state, expected);
+        } else {
+            prop_assert_eq!(fs::read(&path).unwrap(), bytes);
         }
     }
 }

@@ -5,9 +5,11 @@
 //! state, and the next start takes them up again.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dataplane::WorkerConfig;
 use miette::{IntoDiagnostic, WrapErr};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -19,8 +21,9 @@ use crate::cli::{EngineKind, LogFormat, ServeArgs};
 use crate::control::api;
 use crate::docker::routes;
 use crate::driver::Driver;
-use crate::engine::Engine;
+use crate::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use crate::engine::fake::{FakeEngine, World};
+use crate::engine::{Engine, EngineError};
 use crate::server::{self, BoundSocket, ServerError};
 use crate::store::Store;
 
@@ -33,7 +36,9 @@ pub fn run(arguments: &ServeArgs) -> miette::Result<()> {
     let (store, state) = Store::open(&arguments.state_dir)?;
     server::clear(&arguments.plugin_socket)?;
     let control = BoundSocket::bind(&arguments.control_socket)?;
-    let engine = engine(arguments)?;
+    let engine = engine(arguments)
+        .into_diagnostic()
+        .wrap_err("the engine does not start; `dockervpp doctor` says what this host lacks")?;
     for warning in engine.warnings() {
         warn!("{warning}");
     }
@@ -116,11 +121,27 @@ async fn collect(driver: Arc<Driver>, every: Duration) {
     }
 }
 
-fn engine(arguments: &ServeArgs) -> miette::Result<Arc<dyn Engine>> {
+fn engine(arguments: &ServeArgs) -> Result<Arc<dyn Engine>, EngineError> {
     match arguments.engine {
-        EngineKind::Embedded => Err(miette::miette!("this build has no embedded engine")),
+        EngineKind::Embedded => {
+            let options = EmbeddedOptions {
+                workers: WorkerConfig {
+                    workers: usize::from(arguments.workers),
+                    spin: Duration::from_micros(arguments.spin_microseconds.into()),
+                },
+                owner: driver_name(&arguments.plugin_socket),
+                ..EmbeddedOptions::default()
+            };
+            Ok(Arc::new(EmbeddedEngine::start(options)?))
+        }
         EngineKind::Fake => Ok(Arc::new(FakeEngine::on(&World::default()))),
     }
+}
+
+/// The name by which Docker knows the driver: that of its socket.
+fn driver_name(plugin_socket: &Path) -> String {
+    let stem = plugin_socket.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    stem.unwrap_or_else(|| "dockervpp".to_owned())
 }
 
 fn start_logging(arguments: &ServeArgs) -> miette::Result<()> {

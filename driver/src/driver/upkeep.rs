@@ -69,6 +69,7 @@ impl Driver {
                 }
             }
         }
+        self.sweep_host();
         report
     }
 
@@ -95,6 +96,15 @@ impl Driver {
             }
         }
         collected
+    }
+
+    fn sweep_host(&self) {
+        let known = |id: &EndpointId| self.state().find_endpoint(id).is_some();
+        match self.engine.sweep(&known) {
+            Ok(0) => {}
+            Ok(links) => info!(links, "removed links that a dead agent left on the host"),
+            Err(error) => warn!(%error, "cannot look for links that a dead agent left on the host"),
+        }
     }
 
     fn remove_remains(&self, report: &mut RestoreReport) {
