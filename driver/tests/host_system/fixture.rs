@@ -32,7 +32,7 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "still not: {what}");
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -56,6 +56,10 @@ impl Sandbox {
         sandbox.create_file();
         sandbox.mount();
         sandbox
+    }
+
+    pub(crate) fn is_mounted(&self) -> bool {
+        self.mounted
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -97,10 +101,24 @@ impl Sandbox {
 
     /// Moves a link back to the host.
     pub(crate) fn release(&self, link: &str, name: &str) {
-        let path = self.path.display().to_string();
         let target = format!("/proc/{}/ns/net", std::process::id());
-        let inside = ["ip", "link", "set", "dev", link, "netns", &target, "name", name];
-        run("nsenter", &[&[format!("--net={path}").as_str()], &inside[..]].concat());
+        self.command(&["ip", "link", "set", "dev", link, "down"]);
+        self.command(&["ip", "link", "set", "dev", link, "netns", &target, "name", name]);
+    }
+
+    /// Runs a command inside that must succeed.
+    pub(crate) fn command(&self, command: &[&str]) {
+        let namespace = format!("--net={}", self.path.display());
+        run("nsenter", &[&[namespace.as_str()], command].concat());
+    }
+
+    /// A link on the host that lives as long as the namespace: a veth whose peer is inside.
+    pub(crate) fn witness(&self, label: &str) -> String {
+        let outer = format!("dvw{label}{}", std::process::id() % 1_000_000);
+        let path = self.path.display().to_string();
+        let peer = ["peer", "name", "in0", "netns", &path];
+        run("ip", &[&["link", "add", &outer, "type", "veth"], &peer[..]].concat());
+        outer
     }
 
     /// The abstract unix sockets that listen inside.

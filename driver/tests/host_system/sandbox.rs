@@ -11,7 +11,7 @@ use dockervpp::host::netns::NetNs;
 use dockervpp::host::socket::{AbstractName, SocketKind, listen_abstract};
 use dockervpp::host::watch::{Attempt, Watch};
 
-use crate::fixture::{Sandbox, eventually, listening, root_or_skip, run};
+use crate::fixture::{Sandbox, eventually, listening, root_or_skip};
 
 fn name(text: &str) -> AbstractName {
     AbstractName::new(text).unwrap()
@@ -54,21 +54,13 @@ fn a_panic_inside_reaches_the_caller() {
     assert_eq!(outcome.unwrap_err().downcast_ref(), Some(&"inside"));
 }
 
-/// One end of a veth pair on the host, the other in the namespace: it lives as long as that does.
-fn witness(sandbox: &Sandbox, label: &str) -> String {
-    let outer = format!("dvw{label}{}", std::process::id() % 1_000_000);
-    let path = sandbox.path().display().to_string();
-    run("ip", &["link", "add", &outer, "type", "veth", "peer", "name", "in0", "netns", &path]);
-    outer
-}
-
 #[test]
 fn a_listener_pins_its_namespace_until_it_is_closed() {
     if !root_or_skip("a_listener_pins_its_namespace_until_it_is_closed") {
         return;
     }
     let (mut held, mut free) = (Sandbox::mounted(), Sandbox::mounted());
-    let (held_witness, free_witness) = (witness(&held, "a"), witness(&free, "b"));
+    let (held_witness, free_witness) = (held.witness("a"), free.witness("b"));
     let listen = || listen_abstract(&name("dockervpp-test/pin"), SocketKind::Stream);
     let listener = held.open().run(listen).unwrap().unwrap();
     held.remove();

@@ -1,0 +1,427 @@
+//! The embedded engine against the real kernel, with a test in the place of Docker: it makes the
+//! namespaces, moves the links, and plays the containers' programs.
+
+use std::io::Read;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use dockervpp::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
+use dockervpp::engine::{Engine, EngineError, Restored};
+use dockervpp::host::link::{Link, Links};
+use dockervpp::model::{
+    AttachKind, EndpointId, EndpointSpec, IfName, MemifOptions, NetworkSpec, Pool, SandboxKey,
+};
+
+use crate::fixture::{Sandbox, eventually, root_or_skip, run};
+
+const OWNER: &str = "dvtest";
+
+/// An id that no other test, of this or another process, uses at the same time.
+fn unique_id() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{:07x}{number:05x}{:052}", std::process::id(), 0)
+}
+
+fn start() -> EmbeddedEngine {
+    let owner = OWNER.to_owned();
+    EmbeddedEngine::start(EmbeddedOptions { owner, ..EmbeddedOptions::default() }).unwrap()
+}
+
+fn network() -> NetworkSpec {
+    NetworkSpec {
+        id: unique_id().parse().unwrap(),
+        ipv4: vec![Pool {
+            subnet: "10.99.0.0/24".parse().unwrap(),
+            gateway: "10.99.0.1".parse().ok(),
+        }],
+        ipv6: Vec::new(),
+        mtu: 1400,
+        internal: false,
+        isolation: false,
+        attach: AttachKind::Auto,
+    }
+}
+
+fn endpoint(network: &NetworkSpec, host: u8, attach: AttachKind) -> EndpointSpec {
+    EndpointSpec {
+        id: unique_id().parse().unwrap(),
+        network: network.id.clone(),
+        mac: format!("02:42:0a:63:00:{host:02x}").parse().unwrap(),
+        ipv4: format!("10.99.0.{host}/24").parse().ok(),
+        ipv6: None,
+        attach,
+        memif: MemifOptions::default(),
+    }
+}
+
+fn key(sandbox: &Sandbox) -> SandboxKey {
+    SandboxKey(sandbox.path().to_owned())
+}
+
+fn host_link(name: &IfName) -> Option<Link> {
+    Links::open().unwrap().find(name.as_str()).unwrap()
+}
+
+fn settled(engine: &EmbeddedEngine, endpoint: &EndpointId, interface: &str) -> bool {
+    let status = engine.endpoint_status(endpoint).unwrap().unwrap();
+    status.interface.as_deref() == Some(interface)
+}
+
+/// What a program in the sandbox reads from an info socket.
+fn info(sandbox: &Sandbox, name: &str) -> serde_json::Value {
+    let text = sandbox.open().run(|| {
+        let address = SocketAddr::from_abstract_name(name).unwrap();
+        let mut text = String::new();
+        UnixStream::connect_addr(&address).unwrap().read_to_string(&mut text).unwrap();
+        text
+    });
+    serde_json::from_str(&text.unwrap()).unwrap()
+}
+
+/// What Docker does with the link after Join.
+fn configure(sandbox: &Sandbox, link: &IfName, name: &str, endpoint: &EndpointSpec) {
+    sandbox.adopt(link.as_str(), name);
+    let address = endpoint.ipv4.unwrap().to_string();
+    let mac = endpoint.mac.to_string();
+    sandbox.command(&["ip", "link", "set", "dev", name, "address", &mac]);
+    sandbox.command(&["ip", "address", "add", &address, "dev", name]);
+    sandbox.command(&["ip", "link", "set", "dev", name, "up"]);
+}
+
+fn gateway_answers(sandbox: &Sandbox) -> bool {
+    let namespace = format!("--net={}", sandbox.path().display());
+    let ping = ["ping", "-c", "1", "-W", "1", "10.99.0.1"];
+    let output = Command::new("nsenter").arg(namespace).args(ping).output().unwrap();
+    output.status.success()
+}
+
+/// A network with one endpoint of the given kind in a sandbox that is there.
+struct Attached {
+    network: NetworkSpec,
+    endpoint: EndpointSpec,
+    sandbox: Sandbox,
+    link: IfName,
+}
+
+fn attach(engine: &EmbeddedEngine, kind: AttachKind) -> Attached {
+    let network = network();
+    let endpoint = endpoint(&network, 2, kind);
+    let sandbox = Sandbox::mounted();
+    engine.create_network(&network).unwrap();
+    engine.create_endpoint(&endpoint).unwrap();
+    let link = engine.join(&endpoint.id, &key(&sandbox)).unwrap().link;
+    configure(&sandbox, &link, "eth0", &endpoint);
+    eventually("the interface is found", || settled(engine, &endpoint.id, "eth0"));
+    Attached { network, endpoint, sandbox, link }
+}
+
+/// Takes an endpoint down as Docker does.
+fn detach(engine: &EmbeddedEngine, attached: &Attached) {
+    engine.leave(&attached.endpoint.id).unwrap();
+    attached.sandbox.release("eth0", attached.link.as_str());
+    engine.delete_endpoint(&attached.endpoint.id).unwrap();
+    engine.delete_network(&attached.network.id).unwrap();
+    assert_eq!(host_link(&attached.link), None);
+}
+
+#[test]
+fn a_container_of_an_old_engine_from_join_to_removal() {
+    if !root_or_skip("a_container_of_an_old_engine_from_join_to_removal") {
+        return;
+    }
+    let engine = start();
+    let network = network();
+    let endpoint = endpoint(&network, 2, AttachKind::Auto);
+    let mut sandbox = Sandbox::absent();
+    for _ in 0..2 {
+        engine.create_network(&network).unwrap();
+        engine.create_endpoint(&endpoint).unwrap();
+    }
+    let attachment = engine.join(&endpoint.id, &key(&sandbox)).unwrap();
+    assert_eq!(engine.join(&endpoint.id, &key(&sandbox)).unwrap(), attachment);
+    let made = host_link(&attachment.link).unwrap();
+    assert_eq!((made.mac, made.mtu), (Some(endpoint.mac), 1400));
+    assert!(made.alias.unwrap().starts_with(&format!("{OWNER}:{}", endpoint.id)));
+    assert!(engine.sandbox_alive(&endpoint.id, &key(&sandbox)).unwrap());
+
+    sandbox.create_file();
+    sandbox.mount();
+    eventually("the plain sockets are bound", || {
+        sandbox.sockets() == ["@dockervpp/info", "@dockervpp/memif"]
+    });
+    configure(&sandbox, &attachment.link, "eth3", &endpoint);
+    eventually("all sockets are bound", || sandbox.sockets().len() == 4);
+    eventually("the interface is known", || settled(&engine, &endpoint.id, "eth3"));
+    for socket in ["dockervpp/info", "dockervpp/eth3/info"] {
+        let document = info(&sandbox, socket);
+        assert_eq!(document["interface"], "eth3");
+        assert_eq!(document["ipv4"]["address"], "10.99.0.2");
+        assert_eq!(document["sockets"]["memif"], "@dockervpp/eth3/memif");
+    }
+    let status = engine.endpoint_status(&endpoint.id).unwrap().unwrap();
+    assert_eq!((status.owner, status.sockets.len()), ("tap", 4));
+    assert!(gateway_answers(&sandbox));
+
+    engine.leave(&endpoint.id).unwrap();
+    engine.leave(&endpoint.id).unwrap();
+    assert!(sandbox.sockets().is_empty());
+    sandbox.release("eth3", attachment.link.as_str());
+    sandbox.remove();
+    assert!(!engine.sandbox_alive(&endpoint.id, &key(&sandbox)).unwrap());
+    for _ in 0..2 {
+        engine.delete_endpoint(&endpoint.id).unwrap();
+        engine.delete_network(&network.id).unwrap();
+    }
+    assert_eq!(host_link(&attachment.link), None);
+    assert!(engine.endpoint_status(&endpoint.id).unwrap().is_none());
+}
+
+#[test]
+fn a_left_sandbox_is_let_go() {
+    if !root_or_skip("a_left_sandbox_is_let_go") {
+        return;
+    }
+    let engine = start();
+    let mut attached = attach(&engine, AttachKind::Auto);
+    let witness = attached.sandbox.witness("e");
+    detach(&engine, &attached);
+    attached.sandbox.remove();
+    let mut links = Links::open().unwrap();
+    eventually("the namespace is gone", || links.find(&witness).unwrap().is_none());
+}
+
+#[test]
+fn the_second_endpoint_of_a_sandbox_inherits_the_plain_names() {
+    if !root_or_skip("the_second_endpoint_of_a_sandbox_inherits_the_plain_names") {
+        return;
+    }
+    let engine = start();
+    let first = attach(&engine, AttachKind::Auto);
+    let second = endpoint(&first.network, 3, AttachKind::Auto);
+    engine.create_endpoint(&second).unwrap();
+    let link = engine.join(&second.id, &key(&first.sandbox)).unwrap().link;
+    configure(&first.sandbox, &link, "eth1", &second);
+    eventually("both have their sockets", || first.sandbox.sockets().len() == 6);
+    assert_eq!(info(&first.sandbox, "dockervpp/info")["endpoint"], first.endpoint.id.as_str());
+    assert_eq!(info(&first.sandbox, "dockervpp/eth1/info")["endpoint"], second.id.as_str());
+
+    engine.leave(&first.endpoint.id).unwrap();
+    eventually("the second has the plain names too", || first.sandbox.sockets().len() == 4);
+    eventually("the second says so", || {
+        engine.endpoint_status(&second.id).unwrap().unwrap().sockets.len() == 4
+    });
+    assert_eq!(info(&first.sandbox, "dockervpp/info")["endpoint"], second.id.as_str());
+    engine.leave(&second.id).unwrap();
+    assert!(first.sandbox.sockets().is_empty());
+    first.sandbox.release("eth1", link.as_str());
+    engine.delete_endpoint(&second.id).unwrap();
+    detach(&engine, &first);
+}
+
+#[test]
+fn a_name_that_the_container_took_is_left_to_it() {
+    if !root_or_skip("a_name_that_the_container_took_is_left_to_it") {
+        return;
+    }
+    let engine = start();
+    let network = network();
+    let endpoint = endpoint(&network, 2, AttachKind::Auto);
+    let sandbox = Sandbox::mounted();
+    let squatter = sandbox.open().run(|| {
+        use dockervpp::host::socket::{AbstractName, SocketKind, listen_abstract};
+        let name = AbstractName::new("dockervpp/memif").unwrap();
+        listen_abstract(&name, SocketKind::SeqPacket).unwrap()
+    });
+    engine.create_network(&network).unwrap();
+    engine.create_endpoint(&endpoint).unwrap();
+    let link = engine.join(&endpoint.id, &key(&sandbox)).unwrap().link;
+    configure(&sandbox, &link, "eth0", &endpoint);
+    eventually("the named sockets are bound", || {
+        let status = engine.endpoint_status(&endpoint.id).unwrap().unwrap();
+        status.sockets == ["@dockervpp/eth0/memif", "@dockervpp/eth0/info"]
+    });
+    drop(squatter);
+    detach(&engine, &Attached { network, endpoint, sandbox, link });
+}
+
+#[test]
+fn a_new_agent_takes_up_what_the_former_left() {
+    if !root_or_skip("a_new_agent_takes_up_what_the_former_left") {
+        return;
+    }
+    let former = start();
+    let attached = attach(&former, AttachKind::Auto);
+    assert!(gateway_answers(&attached.sandbox));
+    drop(former);
+    assert!(attached.sandbox.sockets().is_empty());
+    assert!(!gateway_answers(&attached.sandbox));
+
+    let engine = start();
+    engine.create_network(&attached.network).unwrap();
+    engine.create_endpoint(&attached.endpoint).unwrap();
+    for _ in 0..2 {
+        let restored = engine.rejoin(&attached.endpoint.id, &key(&attached.sandbox)).unwrap();
+        assert_eq!(restored, Restored::Running);
+    }
+    assert_eq!(attached.sandbox.sockets().len(), 4);
+    assert!(settled(&engine, &attached.endpoint.id, "eth0"));
+    assert!(gateway_answers(&attached.sandbox));
+    assert_eq!(info(&attached.sandbox, "dockervpp/info")["interface"], "eth0");
+    detach(&engine, &attached);
+}
+
+#[test]
+fn a_taken_up_sandbox_is_let_go_as_well() {
+    if !root_or_skip("a_taken_up_sandbox_is_let_go_as_well") {
+        return;
+    }
+    let mut attached = attach(&start(), AttachKind::Auto);
+    let witness = attached.sandbox.witness("r");
+    let engine = start();
+    engine.create_network(&attached.network).unwrap();
+    engine.create_endpoint(&attached.endpoint).unwrap();
+    engine.rejoin(&attached.endpoint.id, &key(&attached.sandbox)).unwrap();
+    detach(&engine, &attached);
+    attached.sandbox.remove();
+    let mut links = Links::open().unwrap();
+    eventually("the namespace is gone", || links.find(&witness).unwrap().is_none());
+}
+
+#[test]
+fn a_new_agent_goes_on_waiting_for_a_container_that_is_starting() {
+    if !root_or_skip("a_new_agent_goes_on_waiting_for_a_container_that_is_starting") {
+        return;
+    }
+    let (network, mut sandbox) = (network(), Sandbox::absent());
+    let endpoint = endpoint(&network, 2, AttachKind::Auto);
+    let former = start();
+    former.create_network(&network).unwrap();
+    former.create_endpoint(&endpoint).unwrap();
+    let link = former.join(&endpoint.id, &key(&sandbox)).unwrap().link;
+    drop(former);
+
+    let engine = start();
+    engine.create_network(&network).unwrap();
+    engine.create_endpoint(&endpoint).unwrap();
+    assert_eq!(engine.rejoin(&endpoint.id, &key(&sandbox)).unwrap(), Restored::Running);
+    assert!(engine.sandbox_alive(&endpoint.id, &key(&sandbox)).unwrap());
+    sandbox.create_file();
+    sandbox.mount();
+    configure(&sandbox, &link, "eth0", &endpoint);
+    eventually("all sockets are bound", || sandbox.sockets().len() == 4);
+    assert!(gateway_answers(&sandbox));
+    eventually("the interface is known", || settled(&engine, &endpoint.id, "eth0"));
+    detach(&engine, &Attached { network, endpoint, sandbox, link });
+}
+
+#[test]
+fn a_container_that_ended_meanwhile_is_gone() {
+    if !root_or_skip("a_container_that_ended_meanwhile_is_gone") {
+        return;
+    }
+    let former = start();
+    let mut attached = attach(&former, AttachKind::Auto);
+    drop(former);
+    attached.sandbox.release("eth0", attached.link.as_str());
+
+    let engine = start();
+    engine.create_network(&attached.network).unwrap();
+    engine.create_endpoint(&attached.endpoint).unwrap();
+    let rejoin = || engine.rejoin(&attached.endpoint.id, &key(&attached.sandbox)).unwrap();
+    assert_eq!(rejoin(), Restored::Gone, "disconnected from a container that runs");
+    attached.sandbox.remove();
+    let rejoin = || engine.rejoin(&attached.endpoint.id, &key(&attached.sandbox)).unwrap();
+    assert_eq!(rejoin(), Restored::Gone, "the namespace is gone too");
+    engine.delete_endpoint(&attached.endpoint.id).unwrap();
+    assert_eq!(host_link(&attached.link), None);
+}
+
+#[test]
+fn a_userspace_endpoint_has_a_link_that_shows_its_address() {
+    if !root_or_skip("a_userspace_endpoint_has_a_link_that_shows_its_address") {
+        return;
+    }
+    let engine = start();
+    let attached = attach(&engine, AttachKind::Userspace);
+    let status = engine.endpoint_status(&attached.endpoint.id).unwrap().unwrap();
+    assert_eq!((status.owner, status.sockets.len()), ("none", 4));
+    assert_eq!(info(&attached.sandbox, "dockervpp/info")["attach"], "userspace");
+    assert!(!gateway_answers(&attached.sandbox), "no packet enters the kernel");
+    let dummy = Links::open().unwrap().dummy_available().unwrap();
+    assert_eq!(engine.warnings().is_empty(), dummy);
+
+    drop(engine);
+    let engine = start();
+    engine.create_network(&attached.network).unwrap();
+    engine.create_endpoint(&attached.endpoint).unwrap();
+    let restored = engine.rejoin(&attached.endpoint.id, &key(&attached.sandbox)).unwrap();
+    assert_eq!((restored, attached.sandbox.sockets().len()), (Restored::Running, 4));
+    detach(&engine, &attached);
+}
+
+#[test]
+fn a_join_that_fails_leaves_the_foreign_link_alone() {
+    if !root_or_skip("a_join_that_fails_leaves_the_foreign_link_alone") {
+        return;
+    }
+    let engine = start();
+    let network = network();
+    let endpoint = endpoint(&network, 2, AttachKind::Auto);
+    engine.create_network(&network).unwrap();
+    engine.create_endpoint(&endpoint).unwrap();
+    let name: IfName = format!("dv{}", endpoint.id.short()).parse().unwrap();
+    run("ip", &["tuntap", "add", "dev", name.as_str(), "mode", "tap"]);
+    run("ip", &["link", "set", "dev", name.as_str(), "alias", "somebody else's"]);
+    let sandbox = Sandbox::absent();
+    let refused = engine.join(&endpoint.id, &key(&sandbox));
+    assert!(matches!(refused, Err(EngineError::Host { .. })), "{refused:?}");
+    engine.delete_endpoint(&endpoint.id).unwrap();
+    assert!(host_link(&name).is_some());
+    run("ip", &["link", "delete", name.as_str()]);
+}
+
+#[test]
+fn a_sweep_removes_links_of_forgotten_endpoints_only() {
+    if !root_or_skip("a_sweep_removes_links_of_forgotten_endpoints_only") {
+        return;
+    }
+    let owner = format!("dvsweep{}", std::process::id());
+    let options = EmbeddedOptions { owner, ..EmbeddedOptions::default() };
+    let former = EmbeddedEngine::start(options.clone()).unwrap();
+    let (network, sandbox) = (network(), Sandbox::absent());
+    former.create_network(&network).unwrap();
+    let [kept, lost] = [2, 3].map(|host| endpoint(&network, host, AttachKind::Auto));
+    let [kept_link, lost_link] = [&kept, &lost].map(|endpoint| {
+        former.create_endpoint(endpoint).unwrap();
+        former.join(&endpoint.id, &key(&sandbox)).unwrap().link
+    });
+    drop(former);
+
+    let engine = EmbeddedEngine::start(options).unwrap();
+    assert_eq!(engine.sweep(&|id| *id == kept.id).unwrap(), 1);
+    assert_eq!(host_link(&lost_link), None);
+    assert!(host_link(&kept_link).is_some());
+    assert_eq!(engine.sweep(&|_| false).unwrap(), 1);
+}
+
+#[test]
+fn verbs_on_what_is_not_there_are_answered_plainly() {
+    if !root_or_skip("verbs_on_what_is_not_there_are_answered_plainly") {
+        return;
+    }
+    let engine = start();
+    let network = network();
+    let endpoint = endpoint(&network, 2, AttachKind::Auto);
+    let sandbox = SandboxKey("/nonexistent/sandbox".into());
+    assert!(matches!(engine.create_endpoint(&endpoint), Err(EngineError::NoNetwork(_))));
+    assert!(matches!(engine.join(&endpoint.id, &sandbox), Err(EngineError::NoEndpoint(_))));
+    assert!(matches!(engine.fdb(&network.id), Err(EngineError::NoNetwork(_))));
+    engine.leave(&endpoint.id).unwrap();
+    engine.delete_endpoint(&endpoint.id).unwrap();
+    engine.delete_network(&network.id).unwrap();
+    assert!(!engine.sandbox_alive(&endpoint.id, &sandbox).unwrap());
+    assert!(engine.endpoint_status(&endpoint.id).unwrap().is_none());
+}
