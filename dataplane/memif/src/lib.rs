@@ -24,6 +24,8 @@ pub mod queue;
 mod ring;
 mod socket;
 pub mod text;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod wait;
 pub mod wire;
 
