@@ -25,9 +25,11 @@ impl MacAddr {
     /// The address as a number below 2^48, first octet highest.
     #[inline]
     pub fn to_bits(self) -> u64 {
-        let mut octets = [0; 8];
-        octets[2..].copy_from_slice(&self.0);
-        u64::from_be_bytes(octets)
+        // Two loads; eight octets put together would go through memory and stall there.
+        let [high0, high1, low0, low1, low2, low3] = self.0;
+        let high = u16::from_be_bytes([high0, high1]);
+        let low = u32::from_be_bytes([low0, low1, low2, low3]);
+        u64::from(high) << 32 | u64::from(low)
     }
 
     /// The address of a number; bits above the 48th are ignored.
