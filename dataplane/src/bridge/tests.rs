@@ -216,6 +216,7 @@ struct Model {
     ports: BTreeMap<u16, bool>,
     pinned: BTreeMap<MacAddr, Option<u16>>,
     learnt: BTreeMap<MacAddr, (u16, u64)>,
+    learn_limited: BTreeMap<u16, u64>,
 }
 
 impl Model {
@@ -239,6 +240,7 @@ impl Model {
     fn remove(&mut self, slot: u16) -> bool {
         self.pinned.retain(|_, port| *port != Some(slot));
         self.learnt.retain(|_, (port, _)| *port != slot);
+        self.learn_limited.remove(&slot);
         self.ports.remove(&slot).is_some()
     }
 
@@ -260,6 +262,8 @@ impl Model {
                     && (known.is_some() || self.learnt.len() < config.learn_limit)
             {
                 self.learnt.insert(src, (from, self.now));
+            } else {
+                *self.learn_limited.entry(from).or_default() += 1;
             }
         }
         let others = self.ports.iter().filter(|(slot, _)| **slot != from).count();
@@ -313,6 +317,10 @@ fn compare(model: &Model, bridge: &Bridge) {
         })
         .collect();
     assert_eq!(entries, expected);
+    for slot in model.ports.keys() {
+        let limited = model.learn_limited.get(slot).copied().unwrap_or(0);
+        assert_eq!(bridge.learn_limited(PortSlot(*slot)), limited);
+    }
     assert_eq!(bridge.learnt, model.learnt.len());
     assert_eq!(bridge.pinned, model.pinned.len());
 }

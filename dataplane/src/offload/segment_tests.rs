@@ -237,6 +237,20 @@ fn limits() {
 }
 
 #[test]
+fn a_udp_checksum_of_zero_is_written_as_all_ones() {
+    let mut original = plain_tcp(100, 1000);
+    original.kind = SegmentationKind::Udp;
+    original.payload[..2].fill(0);
+    let segment = original.segments().remove(0);
+    // The complement of the checksum is the sum of the rest: with it the whole sum is all ones.
+    let field = original.l4() + 6;
+    original.payload[..2].copy_from_slice(&segment[field..field + 2]);
+    let segment = original.segments().remove(0);
+    assert_eq!(segment[field..field + 2], [0xff, 0xff]);
+    original.check();
+}
+
+#[test]
 fn padding_after_the_packet_is_not_payload() {
     let original = plain_tcp(100, 1000);
     let mut frame = original.frame();
@@ -259,6 +273,9 @@ fn claims_that_do_not_fit_the_frame() {
     assert_eq!(with(23, 17), Err(BadOffload::Headers), "not TCP");
     assert_eq!(with(20, 0x20), Err(BadOffload::Headers), "a fragment");
     assert_eq!(with(46, 0x40), Err(BadOffload::Headers), "a TCP header of 16 bytes");
+    let mut short = plain_tcp(0, 1000).frame();
+    short[46] = 0xf0;
+    assert_eq!(refused(&short, header), Err(BadOffload::Headers), "a TCP header beyond the end");
     assert_eq!(with(14, 0x46), Err(BadOffload::Headers), "the checksum starts elsewhere");
     assert_eq!(refused(&original.frame()[..3000], header), Err(BadOffload::Headers), "cut short");
     let frame = original.frame();
