@@ -180,6 +180,36 @@ fn a_container_of_an_old_engine_from_join_to_removal() {
 }
 
 #[test]
+fn a_link_that_docker_has_moved_but_not_named_yet_is_waited_for() {
+    if !root_or_skip("a_link_that_docker_has_moved_but_not_named_yet_is_waited_for") {
+        return;
+    }
+    let engine = start();
+    let attached = attach(&engine, AttachKind::Auto);
+    let late = endpoint(&attached.network, 3, AttachKind::Auto);
+    engine.create_endpoint(&late).unwrap();
+    let link = engine.join(&late.id, &key(&attached.sandbox)).unwrap().link;
+    attached.sandbox.adopt(link.as_str(), link.as_str());
+    // A third endpoint that comes all the way shows that the second was looked at meanwhile.
+    let third = endpoint(&attached.network, 4, AttachKind::Auto);
+    engine.create_endpoint(&third).unwrap();
+    let third_link = engine.join(&third.id, &key(&attached.sandbox)).unwrap().link;
+    configure(&attached.sandbox, &third_link, "eth2", &third);
+    eventually("the third interface is found", || settled(&engine, &third.id, "eth2"));
+    let status = engine.endpoint_status(&late.id).unwrap().unwrap();
+    assert_eq!((status.interface, status.sockets.len()), (None, 0));
+
+    attached.sandbox.command(&["ip", "link", "set", "dev", link.as_str(), "name", "eth1"]);
+    eventually("the second interface is found", || settled(&engine, &late.id, "eth1"));
+    for (id, name, link) in [(&late.id, "eth1", &link), (&third.id, "eth2", &third_link)] {
+        engine.leave(id).unwrap();
+        attached.sandbox.release(name, link.as_str());
+        engine.delete_endpoint(id).unwrap();
+    }
+    detach(&engine, &attached);
+}
+
+#[test]
 fn a_left_sandbox_is_let_go() {
     if !root_or_skip("a_left_sandbox_is_let_go") {
         return;

@@ -16,19 +16,24 @@ use crate::model::{AttachKind, EndpointId, EndpointSpec, IfName};
 /// All links of endpoints begin so.
 const NAME_PREFIX: &str = "dv";
 
-/// What the alias of an endpoint's link says.
+/// How often a link is looked for again because it was renamed meanwhile.
+const REOPEN_ATTEMPTS: u32 = 5;
+
+/// How an endpoint's link is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Marks {
-    /// Made, but not yet seen in the container.
+    /// Its name on the host; Docker gives it another one only after it moved it.
+    pub(super) host_name: IfName,
+    /// Its alias until it was seen in the container.
     pub(super) joining: String,
-    /// Was seen in the container: on the host it can only be on its way out.
+    /// Its alias afterwards: on the host it can only be on its way out.
     pub(super) settled: String,
 }
 
 impl Marks {
     fn new(owner: &str, endpoint: &EndpointId) -> Self {
         let settled = format!("{owner}:{endpoint}");
-        Self { joining: format!("{settled}:joining"), settled }
+        Self { host_name: link_name(endpoint), joining: format!("{settled}:joining"), settled }
     }
 
     fn is_on(&self, link: &Link) -> bool {
@@ -42,16 +47,24 @@ pub(super) fn link_name(endpoint: &EndpointId) -> IfName {
     name.parse().expect("an id's first twelve characters are letters, digits, `-` and `_`")
 }
 
-/// Finds an endpoint's link in the network namespace of the calling thread, and marks it as settled.
+/// The name of an endpoint's link in the network namespace of the calling thread, its container's;
+/// `None` until the link is there and has its final name. Marks it as settled.
 pub(super) fn find_settled(marks: &Marks) -> Result<Option<String>, EngineError> {
     let mut links = Links::open().map_err(from_link)?;
-    let all = links.list().map_err(from_link)?;
-    let Some(link) = all.into_iter().find(|link| marks.is_on(link)) else { return Ok(None) };
+    let Some(link) = find_marked(&mut links, marks)? else { return Ok(None) };
+    if link.name == marks.host_name.as_str() {
+        return Ok(None);
+    }
     if link.alias.as_ref() != Some(&marks.settled) {
         let change = LinkChange { alias: Some(marks.settled.clone()), ..LinkChange::default() };
         links.set(link.index, &change).map_err(from_link)?;
     }
     Ok(Some(link.name))
+}
+
+fn find_marked(links: &mut Links, marks: &Marks) -> Result<Option<Link>, EngineError> {
+    let all = links.list().map_err(from_link)?;
+    Ok(all.into_iter().find(|link| marks.is_on(link)))
 }
 
 /// What is left of the link that a former agent made for an endpoint.
@@ -152,18 +165,21 @@ impl LinkMaker {
     /// Takes an endpoint's link up again in the namespace of the calling thread, its container's.
     pub(super) fn reopen(&self, endpoint: &EndpointSpec) -> Result<Former, EngineError> {
         let marks = self.marks(&endpoint.id);
-        let Some(interface) = find_settled(&marks)? else { return Ok(Former::Absent) };
-        let tap = self.attach_served(endpoint.attach, &interface)?;
-        // A container may rename its links: had this one got another name since it was found, the
-        // kernel would have made a new TAP.
-        if find_settled(&marks)?.as_ref() != Some(&interface) {
+        let mut links = Links::open().map_err(from_link)?;
+        for _ in 0..REOPEN_ATTEMPTS {
+            let Some(link) = find_marked(&mut links, &marks)? else { return Ok(Former::Absent) };
+            let tap = self.attach_served(endpoint.attach, &link.name)?;
+            // Docker or the container may have renamed the link since: the kernel then made a new TAP,
+            // which goes when it is closed here.
+            if find_marked(&mut links, &marks)?.is_some_and(|now| now.name == link.name) {
+                return Ok(Former::TakenUp(tap));
+            }
             tap.map(|tap| tap.set_persist(false)).transpose().map_err(from_tap)?;
-            return Err(EngineError::Host {
-                what: format!("the link of endpoint {} was renamed just now", endpoint.id),
-                remedy: "restart the agent to try again".to_owned(),
-            });
         }
-        Ok(Former::TakenUp(tap))
+        Err(EngineError::Host {
+            what: format!("the container keeps renaming the link of endpoint {}", endpoint.id),
+            remedy: "stop that, and restart the agent".to_owned(),
+        })
     }
 
     /// Takes an endpoint's link up again on the host, if it has not been in its container yet.

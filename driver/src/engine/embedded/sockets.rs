@@ -205,7 +205,11 @@ mod tests {
     }
 
     fn marks() -> Marks {
-        Marks { joining: "a:joining".to_owned(), settled: "a".to_owned() }
+        Marks {
+            host_name: "dva".parse().unwrap(),
+            joining: "a:joining".to_owned(),
+            settled: "a".to_owned(),
+        }
     }
 
     #[test]
