@@ -278,16 +278,14 @@ fn names_and_numbers_that_cannot_be() {
 /// One end of the TCP test: hands its TAP over and runs `traffic` in its own namespace.
 fn tcp_end<R: Send + 'static>(
     host: u8,
-    hand_over: mpsc::Sender<TapDevice>,
     traffic: impl FnOnce() -> R + Send + 'static,
-) -> thread::JoinHandle<Option<R>> {
-    thread::spawn(move || {
-        in_fresh_netns(move || {
-            hand_over.send(configured_tap(host, TapOptions::default())).unwrap();
-            drop(hand_over);
-            traffic()
-        })
-    })
+) -> (mpsc::Receiver<TapDevice>, thread::JoinHandle<Option<R>>) {
+    let (hand_over, tap) = mpsc::channel();
+    let run = move || {
+        hand_over.send(configured_tap(host, TapOptions::default())).unwrap();
+        traffic()
+    };
+    (tap, thread::spawn(move || in_fresh_netns(run)))
 }
 
 /// Queues one frame for the other TAP, as it is.
@@ -319,21 +317,24 @@ fn pass_on_plain(writer: &mut TapWriter<usize>, to: usize, header: VirtioNetHead
 fn tcp_between_taps(pass: impl Fn(&mut TapWriter<usize>, usize, VirtioNetHeader, &[u8])) {
     const BYTES: usize = 16 << 20;
     let byte_at = |at: usize| ((at * 31) >> 4).to_le_bytes()[0];
-    let ((tap_sender, taps), (ready_sender, ready)) = (mpsc::channel(), mpsc::channel());
-    let receiver = tcp_end(2, tap_sender.clone(), move || {
+    let (ready_sender, ready) = mpsc::channel();
+    let (first, receiver) = tcp_end(2, move || {
         let listener = TcpListener::bind("10.0.0.2:7000").unwrap();
         ready_sender.send(()).unwrap();
         let mut received = Vec::new();
         listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
         received
     });
-    let Ok(first) = taps.recv() else { return };
+    let Ok(first) = first.recv() else {
+        assert!(receiver.join().unwrap().is_none(), "neither skipped nor run");
+        return;
+    };
     ready.recv().unwrap();
-    let sender = tcp_end(1, tap_sender, move || {
+    let (second, sender) = tcp_end(1, move || {
         let data: Vec<u8> = (0..BYTES).map(byte_at).collect();
         TcpStream::connect("10.0.0.2:7000").unwrap().write_all(&data).unwrap();
     });
-    let second = taps.recv().unwrap();
+    let second = second.recv().unwrap();
     let mut reader = TapReader::new(64, BUFFER_LEN);
     let mut writer = TapWriter::new(64 * 64, 2 * 64 * BUFFER_LEN);
     let queues = [first.queues()[0].as_fd(), second.queues()[0].as_fd()];
