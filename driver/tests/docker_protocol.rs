@@ -41,7 +41,7 @@ fn a_container_comes_and_goes() {
 fn the_plugin_introduces_itself() {
     let agent = Agent::start();
     let reply = exchange(&agent.plugin, "POST", "/Plugin.Activate", b"");
-    assert_eq!(reply.body, r#"{"Implements":["NetworkDriver"]}"#);
+    assert_eq!(reply.body, br#"{"Implements":["NetworkDriver"]}"#);
     assert!(reply.head.contains("application/vnd.docker.plugins.v1"), "{}", reply.head);
     let reply = exchange(&agent.plugin, "POST", "/NetworkDriver.GetCapabilities", b"");
     assert_eq!(

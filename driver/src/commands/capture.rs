@@ -7,9 +7,10 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use miette::{Context, IntoDiagnostic, miette};
+use miette::{IntoDiagnostic, miette};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::output::OutputError;
 use crate::cli::CaptureArgs;
 use crate::control::client::{CaptureStream, Client, escaped};
 
@@ -20,7 +21,7 @@ pub fn run(arguments: &CaptureArgs) -> miette::Result<()> {
         let stream = client.capture(&query(arguments)).await?;
         // Opened only now, so that a mistake does not empty an earlier file.
         let output = open(&arguments.write)?;
-        copy(&client, stream, output).await
+        copy(&client, stream, output, &arguments.write).await
     })
 }
 
@@ -44,8 +45,8 @@ fn query(arguments: &CaptureArgs) -> String {
 
 fn open(path: &Path) -> miette::Result<Box<dyn Write>> {
     if path != Path::new("-") {
-        let file = File::create(path).into_diagnostic();
-        return Ok(Box::new(file.wrap_err_with(|| format!("cannot write {}", path.display()))?));
+        let file = File::create(path);
+        return Ok(Box::new(file.map_err(|error| OutputError::file(path, error))?));
     }
     if io::stdout().is_terminal() {
         return Err(miette!(
@@ -60,6 +61,7 @@ async fn copy(
     client: &Client,
     mut stream: CaptureStream,
     mut output: Box<dyn Write>,
+    target: &Path,
 ) -> miette::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
     let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
@@ -70,8 +72,8 @@ async fn copy(
                 Some(chunk) => {
                     // A reader that has gone ends the capture: the agent notices the lost
                     // connection.
-                    output.write_all(&chunk).into_diagnostic()?;
-                    output.flush().into_diagnostic()?;
+                    let written = output.write_all(&chunk).and_then(|()| output.flush());
+                    written.map_err(|error| OutputError::file(target, error))?;
                 }
                 None => return Ok(()),
             },

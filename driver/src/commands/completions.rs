@@ -1,7 +1,5 @@
 //! `dockervpp completions` and `dockervpp man`: what packages install.
 
-use std::io;
-
 use clap::CommandFactory;
 use miette::{Context, IntoDiagnostic};
 
@@ -11,7 +9,7 @@ use crate::cli::{Cli, CompletionsArgs, ManArgs};
 pub fn shell(arguments: &CompletionsArgs) -> miette::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "dockervpp", &mut script);
-    io::Write::write_all(&mut io::stdout(), &script).into_diagnostic()
+    Ok(super::output::print(&String::from_utf8_lossy(&script))?)
 }
 
 /// Writes one manual page for the command and one for each verb.

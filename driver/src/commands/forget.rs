@@ -1,9 +1,5 @@
 //! `dockervpp forget`: removes what Docker no longer has.
 
-use std::io::Write;
-
-use miette::IntoDiagnostic;
-
 use crate::cli::ForgetArgs;
 use crate::control::client::{Client, escaped};
 
@@ -17,5 +13,5 @@ pub fn run(arguments: &ForgetArgs) -> miette::Result<()> {
     };
     let path = format!("/v1/{kind}s/{}", escaped(id));
     super::runtime()?.block_on(client.delete(&path))?;
-    writeln!(std::io::stdout(), "{kind} {id} is forgotten").into_diagnostic()
+    Ok(super::output::print(&format!("{kind} {id} is forgotten\n"))?)
 }

@@ -5,10 +5,10 @@ pub mod completions;
 pub mod doctor;
 pub mod forget;
 pub mod options;
+mod output;
 pub mod serve;
 pub mod show;
 
-use std::io;
 use std::process::ExitCode;
 
 use miette::{IntoDiagnostic, Report};
@@ -17,6 +17,7 @@ use crate::cli::{Cli, Command};
 use crate::control::client::ClientError;
 use crate::server::ServerError;
 use crate::store::StoreError;
+use output::OutputError;
 
 /// The agent is not running; or for `serve`: another one is.
 const AGENT: u8 = 3;
@@ -50,12 +51,8 @@ fn exit_code(report: &Report) -> ExitCode {
     if no_agent || second_agent { ExitCode::from(AGENT) } else { ExitCode::FAILURE }
 }
 
-/// The reader of our output, such as `head`, has seen enough.
 fn is_broken_pipe(report: &Report) -> bool {
-    report
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    report.downcast_ref().is_some_and(OutputError::is_broken_pipe)
 }
 
 /// The runtime of a command that talks to the agent.

@@ -1,7 +1,5 @@
 //! `dockervpp options`: the options of networks and endpoints.
 
-use std::io::Write;
-
 use miette::IntoDiagnostic;
 use serde_json::{Value, json};
 
@@ -11,7 +9,7 @@ use crate::docker::options::{ENDPOINT, NETWORK, OptionSpec};
 /// Runs the command.
 pub fn run(arguments: &OptionsArgs) -> miette::Result<()> {
     let text = if arguments.json { json_text()? } else { text() };
-    std::io::stdout().write_all(text.as_bytes()).into_diagnostic()
+    Ok(super::output::print(&text)?)
 }
 
 fn text() -> String {

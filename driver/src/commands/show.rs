@@ -1,7 +1,5 @@
 //! `dockervpp show`: what a running agent has, for people or as JSON.
 
-use std::io::Write;
-
 use miette::IntoDiagnostic;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,7 +22,7 @@ pub fn run(arguments: &ShowArgs) -> miette::Result<()> {
             ShowWhat::Ports => shown(&client, arguments, "ports", ports).await,
         }
     })?;
-    std::io::stdout().write_all(text.as_bytes()).into_diagnostic()
+    Ok(super::output::print(&text)?)
 }
 
 async fn shown<T: Serialize + DeserializeOwned>(

@@ -229,6 +229,7 @@ trait Subnet: Copy + FromStr + ToString {
     const EXAMPLE: &'static str;
 
     fn truncated(self) -> Self;
+    fn is_everything(self) -> bool;
     fn is_usable(self) -> bool;
     fn has_room_for(self, address: Self::Address) -> bool;
     fn overlaps(self, other: Self) -> bool;
@@ -241,6 +242,10 @@ impl Subnet for Ipv4Net {
 
     fn truncated(self) -> Self {
         self.trunc()
+    }
+
+    fn is_everything(self) -> bool {
+        self.prefix_len() == 0
     }
 
     fn is_usable(self) -> bool {
@@ -264,6 +269,10 @@ impl Subnet for Ipv6Net {
 
     fn truncated(self) -> Self {
         self.trunc()
+    }
+
+    fn is_everything(self) -> bool {
+        self.prefix_len() == 0
     }
 
     fn is_usable(self) -> bool {
@@ -295,6 +304,8 @@ fn pools<N: Subnet>(data: &[wire::IpamData]) -> Result<Vec<Pool<N, N::Address>>,
 fn pool<N: Subnet>(entry: &wire::IpamData) -> Result<Pool<N, N::Address>, RequestError> {
     let shown = || entry.pool.chars().take(60).collect();
     let subnet = match entry.pool.parse::<N>() {
+        // What `--ipam-driver null` hands out.
+        Ok(subnet) if subnet.is_everything() => return Err(RequestError::NoPool),
         Ok(subnet) if subnet.is_usable() => subnet.truncated(),
         _ => return Err(RequestError::BadPool(shown(), N::NAME, N::EXAMPLE)),
     };
@@ -383,10 +394,7 @@ mod tests {
     fn networks_that_cannot_be() {
         let cases = [
             (json!({"NetworkID": "n"}), "has no subnet"),
-            (
-                json!({"NetworkID": "n", "IPv4Data": [{"Pool": "0.0.0.0/0"}]}),
-                "is not an IPv4 subnet",
-            ),
+            (json!({"NetworkID": "n", "IPv4Data": [{"Pool": "0.0.0.0/0"}]}), "has no subnet"),
             (
                 json!({"NetworkID": "n", "IPv4Data": [{"Pool": "fd00::/64"}]}),
                 "is not an IPv4 subnet",

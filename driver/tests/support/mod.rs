@@ -23,12 +23,12 @@ use tokio::sync::watch;
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) head: String,
-    pub(crate) body: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// The text of the error; fails the test if the call succeeded.
@@ -51,23 +51,23 @@ pub(crate) fn exchange(socket: &Path, method: &str, path: &str, body: &[u8]) -> 
     let _ = stream.write_all(body);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8(answer).expect("the answer is text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("the answer has a head");
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head");
+    let head = String::from_utf8(answer[..end].to_vec()).expect("the head is text");
+    let mut body = answer.split_off(end + 4);
+    if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        body = unchunked(&body);
+    }
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
-        unchunked(body)
-    } else {
-        body.to_owned()
-    };
-    Reply { status: status.expect("a status"), head: head.to_owned(), body }
+    Reply { status: status.expect("a status"), head, body }
 }
 
-fn unchunked(mut body: &str) -> String {
-    let mut whole = String::new();
-    while let Some((length, rest)) = body.split_once("\r\n") {
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(end) = body.windows(2).position(|bytes| bytes == b"\r\n") {
+        let length = std::str::from_utf8(&body[..end]).expect("a chunk length");
         let length = usize::from_str_radix(length, 16).expect("a chunk length");
-        whole.push_str(&rest[..length]);
-        body = &rest[(length + 2).min(rest.len())..];
+        whole.extend(&body[end + 2..end + 2 + length]);
+        body = &body[end + 2 + length + 2..];
     }
     whole
 }
