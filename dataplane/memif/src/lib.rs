@@ -1,12 +1,12 @@
-//! memif, the shared-memory packet interface of FD.io VPP, DPDK and libmemif: both roles.
+#![doc = include_str!("../README.md")]
+//! ## Layers, bottom up
 //!
-//! Layers, bottom up:
-//!
-//! * [`parameters`]: sizes, ids and limits as types that cannot be wrong.
-//! * `wire`, `handshake`: the control protocol as pure state machines, no I/O.
+//! * [`parameters`], [`text`], [`address`]: sizes, ids, names and places as types that cannot be
+//!   wrong.
+//! * [`wire`], [`handshake`]: the control protocol as pure state machines, no I/O.
 //! * [`memory`]: regions and ring layout in shared memory.
 //! * [`queue`]: [`TxQueue`] and [`RxQueue`], the data path.
-//! * `socket`, `listener`, `client`, `link`: the thin shell that talks to the kernel.
+//! * [`Listener`], [`Client`], [`Link`]: the thin shell that talks to the kernel.
 
 pub mod address;
 mod client;
