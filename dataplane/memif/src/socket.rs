@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::cmsg_space;
 use rustix::io::Errno;
 use rustix::net::{
@@ -66,12 +67,9 @@ impl ControlSocket {
 
     /// Who is at the other end, as the kernel recorded it at the connect.
     pub(crate) fn credentials(&self) -> io::Result<Credentials> {
-        let peer = sockopt::socket_peercred(&self.fd)?;
-        Ok(Credentials {
-            pid: peer.pid.as_raw_pid(),
-            uid: peer.uid.as_raw(),
-            gid: peer.gid.as_raw(),
-        })
+        // Not rustix's: its process id cannot be zero, which a peer in another pid namespace has.
+        let peer = nix::sys::socket::getsockopt(&self.fd, PeerCredentials)?;
+        Ok(Credentials { pid: peer.pid(), uid: peer.uid(), gid: peer.gid() })
     }
 
     /// Sends one message. A peer that lets our few small messages fill the socket's buffer is not
