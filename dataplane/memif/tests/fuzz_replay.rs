@@ -31,3 +31,8 @@ fn wire() {
 fn handshake() {
     replay("memif_handshake", fuzzed::memif_handshake);
 }
+
+#[test]
+fn ring() {
+    replay("memif_ring", fuzzed::memif_ring);
+}

@@ -2,6 +2,10 @@
 //!
 //! A panic in here is a finding.
 
+mod ring;
+
+pub(crate) use ring::memif_ring;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
