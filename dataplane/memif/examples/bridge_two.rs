@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{ENDPOINT_HELP, Endpoint, Usage, links};
 use memif::memory::Queues;
@@ -20,6 +21,8 @@ use memif::{RingFault, RxQueue, TxQueue, wait_for_frames};
 const BURST: usize = 64;
 /// Empty polls before sleeping: a busy link is not interrupted for every frame.
 const SPINS: u32 = 2_000;
+/// How long a receiver may take to read the last frames.
+const DRAIN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     match run() {
@@ -103,7 +106,7 @@ impl Pump {
                 Ok(false) => {
                     idle = 0;
                     // The other direction may end the link: look up now and then.
-                    let patience = Some(std::time::Duration::from_millis(200));
+                    let patience = Some(Duration::from_millis(200));
                     if wait_for_frames(&mut self.rx, patience).is_err() {
                         break;
                     }
@@ -114,7 +117,18 @@ impl Pump {
                 }
             }
         }
+        self.drain();
         self.count
+    }
+
+    /// One link is over. What it sent last is still on its way to the other, whose end must not take
+    /// it along.
+    fn drain(&mut self) {
+        let end = Instant::now() + DRAIN;
+        while self.tx.iter_mut().any(|tx| matches!(tx.in_flight(), Ok(1..))) && Instant::now() < end
+        {
+            thread::yield_now();
+        }
     }
 
     /// Forwards a batch of each queue; whether there was any.
