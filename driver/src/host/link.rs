@@ -9,7 +9,8 @@ use dataplane::MacAddr;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+    AfSpecInet, AfSpecUnspec, InetDevConf, InfoKind, LinkAttribute, LinkExtentMask, LinkFlags,
+    LinkInfo, LinkMessage,
 };
 use rustix::io::Errno;
 
@@ -31,6 +32,9 @@ pub struct Link {
     pub alias: Option<String>,
     /// Whether it is administratively up.
     pub up: bool,
+    /// A number without meaning to the kernel (`net.ipv4.conf.NAME.tag`), which is forgotten when
+    /// the link moves to another namespace.
+    pub tag: i32,
 }
 
 /// What [`Links::set`] changes; a `None` stays as it is.
@@ -44,6 +48,8 @@ pub struct LinkChange {
     pub alias: Option<String>,
     /// Administratively up or down.
     pub up: Option<bool>,
+    /// The tag; not 0.
+    pub tag: Option<i32>,
 }
 
 /// The kernel refused to do something with a link.
@@ -134,6 +140,7 @@ impl Links {
         attributes.extend(change.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
         attributes.extend(change.mtu.map(LinkAttribute::Mtu));
         attributes.extend(change.alias.clone().map(LinkAttribute::IfAlias));
+        attributes.extend(change.tag.map(tag_attribute));
         if let Some(up) = change.up {
             message.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
             message.header.change_mask = LinkFlags::Up;
@@ -181,6 +188,23 @@ fn without_statistics() -> LinkAttribute {
     LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])
 }
 
+fn tag_attribute(tag: i32) -> LinkAttribute {
+    let mut configuration = InetDevConf::default();
+    configuration.tag = tag;
+    let inet = AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(configuration)]);
+    LinkAttribute::AfSpecUnspec(vec![inet])
+}
+
+fn tag_of(families: &[AfSpecUnspec]) -> Option<i32> {
+    families.iter().find_map(|family| match family {
+        AfSpecUnspec::Inet(attributes) => attributes.iter().find_map(|attribute| match attribute {
+            AfSpecInet::DevConf(configuration) => Some(configuration.tag),
+            _ => None,
+        }),
+        _ => None,
+    })
+}
+
 fn link(message: RouteNetlinkMessage) -> Option<Link> {
     let RouteNetlinkMessage::NewLink(message) = message else { return None };
     let mut link = Link {
@@ -190,6 +214,7 @@ fn link(message: RouteNetlinkMessage) -> Option<Link> {
         mtu: 0,
         alias: None,
         up: message.header.flags.contains(LinkFlags::Up),
+        tag: 0,
     };
     for attribute in message.attributes {
         match attribute {
@@ -197,6 +222,7 @@ fn link(message: RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::Address(address) => link.mac = address.try_into().ok().map(MacAddr),
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+            LinkAttribute::AfSpecUnspec(families) => link.tag = tag_of(&families).unwrap_or(0),
             _ => {}
         }
     }

@@ -144,7 +144,7 @@ fn a_container_of_an_old_engine_from_join_to_removal() {
     assert_eq!(engine.join(&endpoint.id, &key(&sandbox)).unwrap(), attachment);
     let made = host_link(&attachment.link).unwrap();
     assert_eq!((made.mac, made.mtu), (Some(endpoint.mac), 1400));
-    assert!(made.alias.unwrap().starts_with(&format!("{OWNER}:{}", endpoint.id)));
+    assert_eq!(made.alias, Some(format!("{OWNER}:{}", endpoint.id)));
     assert!(engine.sandbox_alive(&endpoint.id, &key(&sandbox)).unwrap());
 
     sandbox.create_file();
@@ -345,6 +345,32 @@ fn a_new_agent_goes_on_waiting_for_a_container_that_is_starting() {
     assert!(gateway_answers(&sandbox));
     eventually("the interface is known", || settled(&engine, &endpoint.id, "eth0"));
     detach(&engine, &Attached { network, endpoint, sandbox, link });
+}
+
+#[test]
+fn a_container_that_came_and_ended_while_no_agent_ran_is_gone() {
+    if !root_or_skip("a_container_that_came_and_ended_while_no_agent_ran_is_gone") {
+        return;
+    }
+    let (network, mut sandbox) = (network(), Sandbox::absent());
+    let endpoint = endpoint(&network, 2, AttachKind::Auto);
+    let former = start();
+    former.create_network(&network).unwrap();
+    former.create_endpoint(&endpoint).unwrap();
+    let link = former.join(&endpoint.id, &key(&sandbox)).unwrap().link;
+    drop(former);
+    sandbox.create_file();
+    sandbox.mount();
+    configure(&sandbox, &link, "eth0", &endpoint);
+    sandbox.release("eth0", link.as_str());
+    sandbox.remove();
+
+    let engine = start();
+    engine.create_network(&network).unwrap();
+    engine.create_endpoint(&endpoint).unwrap();
+    assert_eq!(engine.rejoin(&endpoint.id, &key(&sandbox)).unwrap(), Restored::Gone);
+    engine.delete_endpoint(&endpoint.id).unwrap();
+    assert_eq!(host_link(&link), None);
 }
 
 #[test]

@@ -39,10 +39,11 @@ fn a_link_keeps_its_alias_through_a_move_and_a_new_name() {
         mtu: Some(1400),
         alias: Some(ALIAS.to_owned()),
         up: Some(true),
+        tag: Some(4711),
     };
     host.set(made.index, &change).unwrap();
     let set = host.find(&name).unwrap().unwrap();
-    assert_eq!((set.mac, set.mtu, set.up), (Some(mac), 1400, true));
+    assert_eq!((set.mac, set.mtu, set.up, set.tag), (Some(mac), 1400, true, 4711));
 
     let sandbox = Sandbox::mounted();
     sandbox.adopt(&name, "eth7");
@@ -52,6 +53,7 @@ fn a_link_keeps_its_alias_through_a_move_and_a_new_name() {
     let mut within = inside.run(Links::open).unwrap().unwrap();
     let found = within.find_by_alias(ALIAS).unwrap().expect("the link in its new place");
     assert_eq!((found.name.as_str(), found.mac, found.mtu), ("eth7", Some(mac), 1400));
+    assert_eq!(found.tag, 0, "the tag stays behind");
 
     within.delete(found.index).unwrap();
     within.delete(found.index).unwrap();

@@ -253,7 +253,7 @@ impl Services {
         };
         joined.seen = true;
         let first = self.rooms().first(&joined.sandbox) == Some(&endpoint.spec.id);
-        let errand = joined.sockets.errand(self.links.marks(&endpoint.spec.id), first);
+        let errand = joined.sockets.errand(self.links.mark(&endpoint.spec.id), first);
         let findings = netns.run(|| errand.perform()).map_err(from_netns)??;
         drop(netns);
         let taken = joined.sockets.take(findings, |listener| {

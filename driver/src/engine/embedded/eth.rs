@@ -1,8 +1,8 @@
 //! The kernel's side of an endpoint: the link that becomes `eth0` in the container.
 //!
 //! It is made on the host, Docker moves it into the container and gives it another name, and moves
-//! it back when the container leaves. Its `ifalias` goes with it and says whose it is and how far it
-//! got, so that a restarted agent finds it again wherever it is.
+//! it back when the container leaves. Its `ifalias` goes with it and says whose it is, so that a
+//! restarted agent finds it again wherever it is.
 
 use std::sync::Once;
 
@@ -16,28 +16,29 @@ use crate::model::{AttachKind, EndpointId, EndpointSpec, IfName};
 /// All links of endpoints begin so.
 const NAME_PREFIX: &str = "dv";
 
+/// Tag of a link that is on the host because Docker has not moved it yet. One that came back from its
+/// container looks the same otherwise, but a move takes the tag away.
+const NEVER_MOVED: i32 = 0x6476;
+
 /// How often a link is looked for again because it was renamed meanwhile.
 const REOPEN_ATTEMPTS: u32 = 5;
 
 /// How an endpoint's link is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Marks {
+pub(super) struct Mark {
     /// Its name on the host; Docker gives it another one only after it moved it.
     pub(super) host_name: IfName,
-    /// Its alias until it was seen in the container.
-    pub(super) joining: String,
-    /// Its alias afterwards: on the host it can only be on its way out.
-    pub(super) settled: String,
+    /// Its `ifalias`, which it keeps wherever it goes.
+    pub(super) alias: String,
 }
 
-impl Marks {
+impl Mark {
     fn new(owner: &str, endpoint: &EndpointId) -> Self {
-        let settled = format!("{owner}:{endpoint}");
-        Self { host_name: link_name(endpoint), joining: format!("{settled}:joining"), settled }
+        Self { host_name: link_name(endpoint), alias: format!("{owner}:{endpoint}") }
     }
 
     fn is_on(&self, link: &Link) -> bool {
-        [&self.joining, &self.settled].into_iter().any(|mark| Some(mark) == link.alias.as_ref())
+        link.alias.as_ref() == Some(&self.alias)
     }
 }
 
@@ -48,23 +49,15 @@ pub(super) fn link_name(endpoint: &EndpointId) -> IfName {
 }
 
 /// The name of an endpoint's link in the network namespace of the calling thread, its container's;
-/// `None` until the link is there and has its final name. Marks it as settled.
-pub(super) fn find_settled(marks: &Marks) -> Result<Option<String>, EngineError> {
+/// `None` until the link is there and has its final name.
+pub(super) fn find_settled(mark: &Mark) -> Result<Option<String>, EngineError> {
     let mut links = Links::open().map_err(from_link)?;
-    let Some(link) = find_marked(&mut links, marks)? else { return Ok(None) };
-    if link.name == marks.host_name.as_str() {
-        return Ok(None);
-    }
-    if link.alias.as_ref() != Some(&marks.settled) {
-        let change = LinkChange { alias: Some(marks.settled.clone()), ..LinkChange::default() };
-        links.set(link.index, &change).map_err(from_link)?;
-    }
-    Ok(Some(link.name))
+    let link = find_marked(&mut links, mark)?;
+    Ok(link.map(|link| link.name).filter(|name| name != mark.host_name.as_str()))
 }
 
-fn find_marked(links: &mut Links, marks: &Marks) -> Result<Option<Link>, EngineError> {
-    let all = links.list().map_err(from_link)?;
-    Ok(all.into_iter().find(|link| marks.is_on(link)))
+fn find_marked(links: &mut Links, mark: &Mark) -> Result<Option<Link>, EngineError> {
+    links.find_by_alias(&mark.alias).map_err(from_link)
 }
 
 /// What is left of the link that a former agent made for an endpoint.
@@ -102,9 +95,9 @@ impl LinkMaker {
         if self.dummy { Vec::new() } else { vec![missing.to_owned()] }
     }
 
-    /// The aliases of an endpoint's link.
-    pub(super) fn marks(&self, endpoint: &EndpointId) -> Marks {
-        Marks::new(&self.owner, endpoint)
+    /// How an endpoint's link is known.
+    pub(super) fn mark(&self, endpoint: &EndpointId) -> Mark {
+        Mark::new(&self.owner, endpoint)
     }
 
     /// Makes an endpoint's link on the host; a left-over of the same endpoint is replaced. Returns the
@@ -121,8 +114,9 @@ impl LinkMaker {
             let change = LinkChange {
                 mac: Some(endpoint.mac),
                 mtu: Some(mtu),
-                alias: Some(self.marks(&endpoint.id).joining),
+                alias: Some(self.mark(&endpoint.id).alias),
                 up: None,
+                tag: Some(NEVER_MOVED),
             };
             set_up(&name, &change).map(|()| tap)
         });
@@ -164,14 +158,14 @@ impl LinkMaker {
 
     /// Takes an endpoint's link up again in the namespace of the calling thread, its container's.
     pub(super) fn reopen(&self, endpoint: &EndpointSpec) -> Result<Former, EngineError> {
-        let marks = self.marks(&endpoint.id);
+        let mark = self.mark(&endpoint.id);
         let mut links = Links::open().map_err(from_link)?;
         for _ in 0..REOPEN_ATTEMPTS {
-            let Some(link) = find_marked(&mut links, &marks)? else { return Ok(Former::Absent) };
+            let Some(link) = find_marked(&mut links, &mark)? else { return Ok(Former::Absent) };
             let tap = self.attach_served(endpoint.attach, &link.name)?;
             // Docker or the container may have renamed the link since: the kernel then made a new TAP,
             // which goes when it is closed here.
-            if find_marked(&mut links, &marks)?.is_some_and(|now| now.name == link.name) {
+            if find_marked(&mut links, &mark)?.is_some_and(|now| now.name == link.name) {
                 return Ok(Former::TakenUp(tap));
             }
             tap.map(|tap| tap.set_persist(false)).transpose().map_err(from_tap)?;
@@ -188,7 +182,7 @@ impl LinkMaker {
         let mut links = Links::open().map_err(from_link)?;
         match links.find(name.as_str()).map_err(from_link)? {
             None => Ok(Former::Absent),
-            Some(link) if link.alias == Some(self.marks(&endpoint.id).joining) => {
+            Some(link) if self.mark(&endpoint.id).is_on(&link) && link.tag == NEVER_MOVED => {
                 self.attach_served(endpoint.attach, name.as_str()).map(Former::TakenUp)
             }
             Some(_) => Ok(Former::Returned),
@@ -197,13 +191,13 @@ impl LinkMaker {
 
     fn owns(&self, link: &Link, endpoint: &EndpointId) -> bool {
         // A link without alias is one whose maker died between two system calls.
-        link.alias.is_none() || self.marks(endpoint).is_on(link)
+        link.alias.is_none() || self.mark(endpoint).is_on(link)
     }
 
     /// The endpoint whose link this is, if it is one of this agent's on the host.
     fn owner_of(&self, link: &Link) -> Option<EndpointId> {
         let alias = link.alias.as_deref()?.strip_prefix(&self.owner)?.strip_prefix(':')?;
-        let endpoint = alias.strip_suffix(":joining").unwrap_or(alias).parse().ok()?;
+        let endpoint = alias.parse().ok()?;
         (link_name(&endpoint).as_str() == link.name).then_some(endpoint)
     }
 
@@ -288,6 +282,7 @@ mod tests {
             mtu: 1500,
             alias: alias.map(str::to_owned),
             up: false,
+            tag: 0,
         }
     }
 
@@ -302,7 +297,6 @@ mod tests {
         let own = Some("one".parse().unwrap());
         let owner = |name, alias| maker().owner_of(&link(name, alias));
         assert_eq!(owner("dvone", Some("dockervpp:one")), own);
-        assert_eq!(owner("dvone", Some("dockervpp:one:joining")), own);
         for (name, alias) in [
             ("dvone", None),
             ("dvone", Some("")),

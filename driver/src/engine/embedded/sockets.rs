@@ -6,7 +6,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::eth::{Marks, find_settled};
+use super::eth::{Mark, find_settled};
 use super::info_server::{InfoServer, Ticket};
 use crate::engine::EngineError;
 use crate::host::socket::{AbstractName, ListenError, SocketKind, listen_abstract};
@@ -66,7 +66,7 @@ enum Place {
 /// What is to be done on a visit in the sandbox.
 #[derive(Debug)]
 pub(super) struct Errand {
-    marks: Marks,
+    mark: Mark,
     plain: bool,
     /// The interface when it is known, and whether its pair is wanted.
     interface: Option<String>,
@@ -86,7 +86,7 @@ impl Errand {
     pub(super) fn perform(self) -> Result<Findings, EngineError> {
         let interface = match self.interface {
             Some(interface) => Some(interface),
-            None => find_settled(&self.marks)?,
+            None => find_settled(&self.mark)?,
         };
         let wanted = interface.as_deref().filter(|_| self.named);
         Ok(Findings {
@@ -110,9 +110,9 @@ pub(super) struct Sockets {
 
 impl Sockets {
     /// What is still to be done. `first`: the endpoint has the right to the plain names.
-    pub(super) fn errand(&self, marks: Marks, first: bool) -> Errand {
+    pub(super) fn errand(&self, mark: Mark, first: bool) -> Errand {
         Errand {
-            marks,
+            mark,
             plain: first && self.plain == Place::Unbound,
             interface: self.interface.clone(),
             named: self.named == Place::Unbound,
@@ -204,12 +204,8 @@ mod tests {
         Pair::bind(names).unwrap()
     }
 
-    fn marks() -> Marks {
-        Marks {
-            host_name: "dva".parse().unwrap(),
-            joining: "a:joining".to_owned(),
-            settled: "a".to_owned(),
-        }
+    fn mark() -> Mark {
+        Mark { host_name: "dva".parse().unwrap(), alias: "a".to_owned() }
     }
 
     #[test]
@@ -222,8 +218,8 @@ mod tests {
     #[test]
     fn only_the_first_endpoint_wants_the_plain_names() {
         let mut sockets = Sockets::default();
-        assert!(sockets.errand(marks(), true).plain);
-        assert!(!sockets.errand(marks(), false).plain);
+        assert!(sockets.errand(mark(), true).plain);
+        assert!(!sockets.errand(mark(), false).plain);
         assert!(!sockets.complete(false));
         let interface = Some("eth1".to_owned());
         let named = Some(Ok(bound("named")));
@@ -238,12 +234,12 @@ mod tests {
         let taken = || Some(Err(ListenError::Taken(Names::plain().memif)));
         let findings = Findings { plain: taken(), named: None, interface: None };
         sockets.take(findings, |_| Ok(())).unwrap();
-        assert!(!sockets.errand(marks(), true).plain);
+        assert!(!sockets.errand(mark(), true).plain);
 
         let named = Some(Ok(bound("refused")));
         let findings = Findings { plain: None, named, interface: Some("eth0".to_owned()) };
         let refused = sockets.take(findings, |_| Err(dataplane::DataplaneError::Stopped.into()));
         assert!(refused.is_err());
-        assert!(sockets.errand(marks(), true).named);
+        assert!(sockets.errand(mark(), true).named);
     }
 }
