@@ -7,6 +7,7 @@
 //!
 //! All methods block; they may be called from any number of threads.
 
+mod error;
 mod upkeep;
 
 use std::collections::{HashMap, HashSet};
@@ -15,15 +16,18 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 
-use crate::docker::request::{EndpointRequest, RequestError};
+use crate::docker::request::EndpointRequest;
 use crate::engine::{Attachment, Engine, EngineError};
 use crate::gate::Gate;
 use crate::model::{EndpointId, IfName, NetworkId, NetworkSpec, PortMapping, SandboxKey};
 use crate::state::{
     Begin, Change, Claim, EndpointRecord, Gateways, NetworkRecord, Standing, State, StateError,
 };
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
+use error::failed;
+
+pub use error::DriverError;
 pub use upkeep::{Collected, RestoreReport};
 
 /// How long an endpoint may belong to no container. Docker joins an endpoint within seconds of
@@ -48,34 +52,6 @@ impl std::fmt::Debug for Driver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Driver").field("engine", &self.engine.name()).finish_non_exhaustive()
     }
-}
-
-/// Why a call failed, in words for the person at the `docker` command.
-#[derive(Debug, thiserror::Error)]
-pub enum DriverError {
-    /// The request makes no sense by itself.
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    /// It does not fit to what exists.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// It could not be made durable.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The engine could not do it.
-    #[error("cannot {doing}: {source}")]
-    Engine {
-        /// What was tried.
-        doing: String,
-        /// The engine's reason.
-        source: EngineError,
-    },
-    /// The driver does not take part in swarm-wide networks.
-    #[error(
-        "dockervpp networks are local to their host: create the network without `--scope swarm` \
-         on each host"
-    )]
-    LocalScope,
 }
 
 /// What a container needs to use its endpoint.
@@ -259,32 +235,6 @@ impl Driver {
         }
     }
 
-    /// Forgets a network that Docker no longer has; refused while it has endpoints.
-    pub fn forget_network(&self, id: &NetworkId) -> Result<(), DriverError> {
-        let _network = self.gate.take_network(id);
-        let count = self.state().endpoints_of(id).count();
-        if count > 0 {
-            return Err(StateError::InUse { network: id.clone(), count }.into());
-        }
-        self.remove_network(id)
-    }
-
-    /// Forgets an endpoint that Docker no longer has; refused while its container is there.
-    pub fn forget_endpoint(&self, id: &EndpointId) -> Result<(), DriverError> {
-        let Some(record) = self.state().find_endpoint(id).cloned() else {
-            return Err(StateError::UnknownEndpoint(id.clone()).into());
-        };
-        let _network = self.gate.share_network(&record.spec.network);
-        let _endpoint = self.gate.take_endpoint(id);
-        let Some(record) = self.state().find_endpoint(id).cloned() else { return Ok(()) };
-        match &record.sandbox {
-            Some(sandbox) if self.is_alive(&record, sandbox)? => {
-                Err(StateError::Joined { endpoint: id.clone(), sandbox: sandbox.clone() }.into())
-            }
-            _ => self.remove_endpoint(id),
-        }
-    }
-
     fn begin_network(&self, spec: &NetworkSpec) -> Result<Begin<NetworkRecord>, DriverError> {
         self.transact(|state| {
             let begin = state.begin_network(spec)?;
@@ -414,13 +364,9 @@ impl Driver {
 
     fn remove_endpoint(&self, id: &EndpointId) -> Result<(), DriverError> {
         let Some(record) = self.state().find_endpoint(id).cloned() else { return Ok(()) };
-        let joined = record.sandbox.is_some();
         if record.standing == Standing::Settled {
             let doomed = EndpointRecord { standing: Standing::Unsettled, ..record };
             self.put(vec![Change::PutEndpoint(doomed)])?;
-        }
-        if joined {
-            self.undo(self.engine.leave(id));
         }
         self.engine.delete_endpoint(id).map_err(|source| failed("delete the endpoint", source))?;
         self.put(vec![Change::DropEndpoint(id.clone())])?;
@@ -525,8 +471,4 @@ impl Driver {
             warn!(%error, "the engine could not undo a step");
         }
     }
-}
-
-fn failed(doing: &str, source: EngineError) -> DriverError {
-    DriverError::Engine { doing: doing.to_owned(), source }
 }

@@ -5,10 +5,11 @@ use std::time::Instant;
 use serde::Serialize;
 use tracing::{error, info, warn};
 
+use super::error::failed;
 use super::{Driver, DriverError, IDLE_GRACE};
 use crate::engine::Restored;
 use crate::model::{EndpointId, NetworkId};
-use crate::state::{EndpointRecord, Standing};
+use crate::state::{EndpointRecord, Standing, StateError};
 
 /// What [`Driver::restore`] found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -98,6 +99,32 @@ impl Driver {
         collected
     }
 
+    /// Forgets a network that Docker no longer has; refused while it has endpoints.
+    pub fn forget_network(&self, id: &NetworkId) -> Result<(), DriverError> {
+        let _network = self.gate.take_network(id);
+        let count = self.state().endpoints_of(id).count();
+        if count > 0 {
+            return Err(StateError::InUse { network: id.clone(), count }.into());
+        }
+        self.remove_network(id)
+    }
+
+    /// Forgets an endpoint that Docker no longer has; refused while its container is there.
+    pub fn forget_endpoint(&self, id: &EndpointId) -> Result<(), DriverError> {
+        let Some(record) = self.state().find_endpoint(id).cloned() else {
+            return Err(StateError::UnknownEndpoint(id.clone()).into());
+        };
+        let _network = self.gate.share_network(&record.spec.network);
+        let _endpoint = self.gate.take_endpoint(id);
+        let Some(record) = self.state().find_endpoint(id).cloned() else { return Ok(()) };
+        match &record.sandbox {
+            Some(sandbox) if self.is_alive(&record, sandbox)? => {
+                Err(StateError::Joined { endpoint: id.clone(), sandbox: sandbox.clone() }.into())
+            }
+            _ => self.remove_endpoint(id),
+        }
+    }
+
     fn sweep_host(&self) {
         let known = |id: &EndpointId| self.state().find_endpoint(id).is_some();
         match self.engine.sweep(&known) {
@@ -134,7 +161,7 @@ impl Driver {
             return Ok(Restoring::Idle);
         }
         let id = &record.spec.id;
-        let doing = |source| super::failed("restore the endpoint", source);
+        let doing = |source| failed("restore the endpoint", source);
         self.engine_create_endpoint(record).map_err(doing)?;
         let Some(sandbox) = &record.sandbox else { return Ok(Restoring::Idle) };
         match self.engine.rejoin(id, sandbox).map_err(doing)? {

@@ -28,7 +28,8 @@ pub trait Engine: Send + Sync {
     /// Creates the endpoint's port (and nothing in any container yet).
     fn create_endpoint(&self, endpoint: &EndpointSpec) -> Result<(), EngineError>;
 
-    /// Removes the port and whatever is left of the endpoint on the host.
+    /// Removes the port and whatever is left of the endpoint on the host, also of one that is joined or
+    /// that this engine never knew.
     fn delete_endpoint(&self, endpoint: &EndpointId) -> Result<(), EngineError>;
 
     /// Makes the link that Docker moves into the container, and binds the endpoint's sockets in
