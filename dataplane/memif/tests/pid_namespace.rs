@@ -1,6 +1,8 @@
 //! A server in a pid namespace that its client does not see: the kernel says process 0. Containers
 //! see the agent like that.
 
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
 use std::process::Command;
 use std::time::Duration;
 

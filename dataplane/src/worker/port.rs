@@ -16,6 +16,8 @@ use crate::{DomainId, MacAddr, PortConfig};
 pub(crate) struct Port {
     pub(crate) id: PortId,
     pub(crate) domain: DomainId,
+    /// Where its worker keeps the domain.
+    pub(crate) domain_index: usize,
     pub(crate) name: Arc<str>,
     pub(crate) mac: Option<MacAddr>,
     pub(crate) counters: Arc<CounterCells>,
@@ -40,6 +42,7 @@ impl Port {
         Self {
             id,
             domain,
+            domain_index: usize::MAX,
             name: config.name.as_str().into(),
             mac: config.mac,
             counters: Arc::default(),

@@ -30,7 +30,7 @@ pub(crate) fn memif_ring(data: &[u8]) {
         operate(end, operation & 0x7f, argument, size);
         // Rings come first, so most places are those of an index or a descriptor.
         let at = usize::from(u16::from_le_bytes([at, at_high])) % 640;
-        let _ = raw.write(at, &[value, value_high][..1 + usize::from(argument & 1)]);
+        let _ = raw.write(at, &[value, value_high][..=usize::from(argument & 1)]);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::control::{DataplaneError, PortId};
 impl Fabric {
     pub(crate) fn add_capture(&mut self, sink: Sink) -> Result<(), DataplaneError> {
         match sink.scope {
-            CaptureScope::Domain(id) if !self.domains.iter().any(|domain| domain.id == id) => {
+            CaptureScope::Domain(id) if self.domain_index(id).is_none() => {
                 return Err(DataplaneError::NoDomain(id));
             }
             CaptureScope::Port(id) if self.slot(id).is_none() => {

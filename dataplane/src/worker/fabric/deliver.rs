@@ -5,12 +5,12 @@ use memif::queue::{Payload, TxError};
 use shm::Mapping;
 
 use super::outgoing::Outgoing;
-use super::{Domain, Fabric, TapToken, complete};
+use super::{Fabric, TapToken, complete};
+use crate::DropReason;
 use crate::bridge::PortSlot;
 use crate::capture::Direction;
 use crate::offload::{BadOffload, Segment, Segmenter, VirtioNetHeader};
 use crate::packet::flow_hash;
-use crate::{DomainId, DropReason};
 
 impl Fabric {
     /// Gives a frame to the device that owns the endpoint's address.
@@ -60,7 +60,8 @@ impl Fabric {
                 push(queue.push(bytes), bytes.len());
             }
             Outgoing::Private { bytes, offload } => {
-                let mtu = domain_mtu(&self.domains, port.domain);
+                let domain = self.domains.get(port.domain_index).and_then(Option::as_ref);
+                let mtu = domain.map_or(0, |domain| domain.mtu);
                 let cut = push_packets(bytes, offload, mtu, &mut self.scratch, queue, push);
                 if cut.is_err() {
                     counters.dropped(DropReason::BadOffload);
@@ -131,10 +132,6 @@ impl Fabric {
             }
         }
     }
-}
-
-fn domain_mtu(domains: &[Domain], id: DomainId) -> usize {
-    domains.iter().find(|domain| domain.id == id).map_or(0, |domain| domain.mtu)
 }
 
 /// Makes what the kernel left undone good: pushes each packet of a frame as it goes on a wire.

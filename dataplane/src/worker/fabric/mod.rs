@@ -47,7 +47,8 @@ struct TapToken {
 /// Domains and ports of one worker.
 #[derive(Debug)]
 pub(crate) struct Fabric {
-    domains: Vec<Domain>,
+    /// A domain keeps its place, which its ports know.
+    domains: Vec<Option<Domain>>,
     ports: Vec<Option<Port>>,
     writer: TapWriter<TapToken>,
     dirty: Vec<PortSlot>,
@@ -82,13 +83,17 @@ impl Fabric {
 
     pub(crate) fn add_domain(&mut self, id: DomainId, config: &DomainConfig, seed: u64) {
         let group = if config.isolation { PortGroup::Isolated } else { PortGroup::Open };
-        self.domains.push(Domain {
+        let domain = Some(Domain {
             id,
             bridge: Bridge::new(&BridgeConfig::for_domain(config, seed)),
             gateway: config.gateway.as_ref().map(Gateway::new),
             group,
             mtu: config.mtu as usize,
         });
+        match self.domains.iter_mut().find(|place| place.is_none()) {
+            Some(free) => *free = domain,
+            None => self.domains.push(domain),
+        }
     }
 
     pub(crate) fn remove_domain(&mut self, id: DomainId) -> Result<(), DataplaneError> {
@@ -96,7 +101,9 @@ impl Fabric {
         if in_use > 0 {
             return Err(DataplaneError::DomainInUse { domain: id, ports: in_use });
         }
-        self.domains.retain(|domain| domain.id != id);
+        for place in &mut self.domains {
+            place.take_if(|domain| domain.id == id);
+        }
         self.captures.retain(|sink| sink.scope != CaptureScope::Domain(id));
         Ok(())
     }
@@ -111,16 +118,21 @@ impl Fabric {
     }
 
     /// Takes a port into its domain; gives it back when the domain refuses.
-    pub(crate) fn insert(&mut self, port: Port) -> Result<PortSlot, (Box<Port>, DataplaneError)> {
+    pub(crate) fn insert(
+        &mut self,
+        mut port: Port,
+    ) -> Result<PortSlot, (Box<Port>, DataplaneError)> {
         let free = self.ports.iter().position(Option::is_none).unwrap_or(self.ports.len());
         let slot = match u16::try_from(free) {
             Ok(slot) if slot < u16::MAX => PortSlot(slot),
             _ => return Err((Box::new(port), DataplaneError::TooManyPorts)),
         };
-        let Some(domain) = self.domains.iter_mut().find(|domain| domain.id == port.domain) else {
+        let Some(index) = self.domain_index(port.domain) else {
             let error = DataplaneError::NoDomain(port.domain);
             return Err((Box::new(port), error));
         };
+        let Some(domain) = &mut self.domains[index] else { unreachable!("found a moment ago") };
+        port.domain_index = index;
         if let Err(error) = domain.bridge.add_port(slot, port.mac, domain.group) {
             return Err((Box::new(port), error.into()));
         }
@@ -137,7 +149,7 @@ impl Fabric {
     pub(crate) fn remove(&mut self, slot: PortSlot) -> Option<Port> {
         self.flush();
         let port = self.ports.get_mut(usize::from(slot.0))?.take()?;
-        if let Some(domain) = self.domain_mut(port.domain) {
+        if let Some(Some(domain)) = self.domains.get_mut(port.domain_index) {
             domain.bridge.remove_port(slot);
         }
         Some(port)
@@ -157,8 +169,8 @@ impl Fabric {
     }
 
     pub(crate) fn fdb(&self, id: DomainId) -> Result<Vec<FdbEntry>, DataplaneError> {
-        let domain = self.domains.iter().find(|domain| domain.id == id);
-        let domain = domain.ok_or(DataplaneError::NoDomain(id))?;
+        let index = self.domain_index(id).ok_or(DataplaneError::NoDomain(id))?;
+        let Some(domain) = &self.domains[index] else { unreachable!("found a moment ago") };
         let mut entries: Vec<_> = domain
             .bridge
             .entries(self.tick)
@@ -175,7 +187,7 @@ impl Fabric {
 
     /// Forgets aged addresses, a part of the tables at a time.
     pub(crate) fn age(&mut self) {
-        for domain in &mut self.domains {
+        for domain in self.domains.iter_mut().flatten() {
             let budget = (domain.bridge.cells() / 16).max(64);
             domain.bridge.age(self.tick, budget);
         }
@@ -198,8 +210,14 @@ impl Fabric {
         self.ports.get(usize::from(slot.0))?.as_ref()
     }
 
-    fn domain_mut(&mut self, id: DomainId) -> Option<&mut Domain> {
-        self.domains.iter_mut().find(|domain| domain.id == id)
+    fn domain_index(&self, id: DomainId) -> Option<usize> {
+        self.domains.iter().position(|place| place.as_ref().is_some_and(|domain| domain.id == id))
+    }
+
+    /// The domain of a port.
+    #[inline]
+    fn domain_of(&self, slot: PortSlot) -> Option<&Domain> {
+        self.domains.get(self.port(slot)?.domain_index)?.as_ref()
     }
 }
 

@@ -74,7 +74,7 @@ impl Fabric {
             self.capture(from, Direction::Ingress, false, frame);
         }
         let port = self.ports[usize::from(from.0)].as_ref()?;
-        let domain = self.domains.iter_mut().find(|domain| domain.id == port.domain)?;
+        let domain = self.domains.get_mut(port.domain_index)?.as_mut()?;
         let Some(&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1]) =
             frame.header().first_chunk::<14>()
         else {
@@ -94,9 +94,8 @@ impl Fabric {
     }
 
     fn flood(&mut self, from: PortSlot, frame: &Outgoing<'_>) {
-        let Some(id) = self.port(from).map(|port| port.domain) else { return };
         let mut targets = std::mem::take(&mut self.targets);
-        if let Some(domain) = self.domains.iter().find(|domain| domain.id == id) {
+        if let Some(domain) = self.domain_of(from) {
             targets.extend(domain.bridge.flood_targets(from));
         }
         for to in targets.drain(..) {
@@ -127,10 +126,8 @@ impl Fabric {
     }
 
     fn ask_gateway(&mut self, from: PortSlot, bytes: &[u8]) {
-        let Some(id) = self.port(from).map(|port| port.domain) else { return };
         let mut reply = std::mem::take(&mut self.reply);
-        let domain = self.domains.iter().find(|domain| domain.id == id);
-        let gateway = domain.and_then(|domain| domain.gateway.as_ref());
+        let gateway = self.domain_of(from).and_then(|domain| domain.gateway.as_ref());
         let answer = gateway.map(|gateway| gateway.respond(bytes, &mut reply));
         if answer == Some(Reply::Send) {
             let frame = Outgoing::Private { bytes: &reply, offload: VirtioNetHeader::PLAIN };
