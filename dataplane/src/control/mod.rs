@@ -176,11 +176,11 @@ impl Dataplane {
         &self,
         port: PortId,
         listeners: Vec<OwnedFd>,
-        config: MemifConfig,
+        config: &MemifConfig,
     ) -> Result<(), DataplaneError> {
         let _changes = lock(&self.engine.changes);
         lock(&self.engine.registry).port_worker(port)?;
-        self.engine.memif.listen(port, listeners, &config)
+        self.engine.memif.listen(port, listeners, config)
     }
 
     /// Closes the memif listeners and the connected client of this port; returns when no descriptor

@@ -83,15 +83,15 @@ impl Station {
     }
 
     pub(crate) fn without_client(engine: &Dataplane, domain: DomainId, n: u8) -> Self {
-        Self::listening(engine, domain, n, MemifConfig::default())
+        Self::listening(engine, domain, n, &MemifConfig::default())
     }
 
     pub(crate) fn trusting(engine: &Dataplane, domain: DomainId, n: u8) -> Self {
         let config = MemifConfig { trust_regions: true, ..MemifConfig::default() };
-        Self::listening(engine, domain, n, config)
+        Self::listening(engine, domain, n, &config)
     }
 
-    fn listening(engine: &Dataplane, domain: DomainId, n: u8, memif: MemifConfig) -> Self {
+    fn listening(engine: &Dataplane, domain: DomainId, n: u8, memif: &MemifConfig) -> Self {
         let config = PortConfig { name: format!("station-{n}"), mac: Some(mac(n)) };
         let port = engine.create_port(domain, config).expect("port");
         let (address, socket) = listening_socket();

@@ -258,7 +258,7 @@ impl Services {
         drop(netns);
         let taken = joined.sockets.take(findings, |listener| {
             let config = endpoint.memif_config();
-            Ok(self.dataplane.listen_memif(endpoint.port, vec![listener], config)?)
+            Ok(self.dataplane.listen_memif(endpoint.port, vec![listener], &config)?)
         });
         let interface = joined.sockets.interface();
         if interface.is_some() || joined.since.elapsed() > INTERFACE_PATIENCE {
