@@ -31,7 +31,7 @@ pub fn within<T: Send>(
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tests {
     use std::fs::File;
     use std::os::fd::AsFd;

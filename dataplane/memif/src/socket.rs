@@ -262,5 +262,5 @@ fn remove_stale(address: &Address) -> io::Result<()> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tests;

@@ -173,7 +173,7 @@ fn clear_tail(bytes: &mut [u8]) {
     bytes[end..].fill(0);
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tests {
     use proptest::prelude::*;
 

@@ -108,10 +108,11 @@ fn round_trips_return_whole() {
 #[test]
 fn bridge_joins_two_links() {
     let (left, right) = (address("left"), address("right"));
-    let ends = [format!("listen:{left}"), format!("listen:{right}")];
+    // Clients have room from the start (servers only when the client has posted buffers), and fewer
+    // frames than the ring has slots fit in any case: none needs to be dropped.
+    let ends = [format!("listen:{left}"), format!("connect:{right}")];
     let _bridge = Example::start("bridge_two", &[&ends[0], &ends[1]]);
-    let sink = Example::start("traffic", &[&format!("connect:{right}"), "receive", "--json"]);
-    // Fewer than the ring has slots: none needs to be dropped.
+    let sink = Example::start("traffic", &[&format!("listen:{right}"), "receive", "--json"]);
     let options = ["send", "--count", "500", "--size", "64,1500"];
     let connect = format!("connect:{left}");
     Example::start("traffic", &[&[&connect[..]], &options[..]].concat()).output();

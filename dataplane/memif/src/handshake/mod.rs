@@ -306,5 +306,5 @@ fn refuse_descriptor<F>(message: &Message, descriptor: Option<F>) -> Result<(), 
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tests;

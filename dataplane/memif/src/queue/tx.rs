@@ -312,7 +312,8 @@ impl TxQueue {
         self.next.wrapping_sub(self.published)
     }
 
-    /// Slots published that the peer has not given back yet: 0 when it has read everything.
+    /// Slots that the peer has not given back yet: 0 when it has read everything. A client that has
+    /// not yet posted its buffers owes its server all slots; DPDK in zero-copy mode always owes a few.
     ///
     /// # Errors
     /// [`RingFault`] when the link is down or the peer's index makes no sense.
