@@ -1,5 +1,5 @@
 # Every target is one script; see scripts/ for what it does.
-.PHONY: help build release demo test check check-deny man completions clean
+.PHONY: help build release demo test check bench check-deny man completions clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\): *## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -18,6 +18,9 @@ test:            ## everything: unit tests, real Docker, real DPDK (needs root o
 
 check:           ## format, lints, documentation, layout and licence rules
 	@scripts/check.sh
+
+bench:           ## the figures, beside what would be used instead (half an hour; needs root or sudo)
+	@scripts/bench.sh
 
 check-deny:      ## `make check` with cargo-deny, which is compiled first if it is absent
 	@scripts/check.sh --install-deny

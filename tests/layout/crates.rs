@@ -15,6 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("dataplane", &["memif-rs", "shm"]),
     ("dockervpp", &["dataplane", "memif-rs"]),
     ("kit", &["memif-rs", "dataplane"]),
+    ("dockervpp-bench", &["kit", "dataplane", "memif-rs"]),
     ("tests", &["kit", "memif-rs", "dataplane", "shm"]),
 ];
 

@@ -28,7 +28,7 @@ pub enum Need {
 
 impl Need {
     /// Why the machine does not meet it, with the remedy.
-    fn missing(self) -> Option<&'static str> {
+    pub fn missing(self) -> Option<&'static str> {
         let met = match self {
             Self::Root => rustix::process::geteuid().is_root(),
             Self::Docker => succeeds("docker", &["info"]),

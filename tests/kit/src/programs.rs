@@ -1,4 +1,5 @@
-//! The programs of this workspace: taken from `DOCKERVPP_TEST_BINARIES`, or built when first asked.
+//! The programs of this workspace: taken from `DOCKERVPP_TEST_BINARIES`, or built when a test first
+//! asks.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -33,9 +34,15 @@ fn folder() -> Result<&'static Path> {
     static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let made = FOLDER.get_or_init(|| match env::var_os("DOCKERVPP_TEST_BINARIES") {
         Some(folder) => Ok(folder.into()),
-        None => build().map_err(|error| format!("{error:#}")),
+        None => beside().map_or_else(build, Ok).map_err(|error| format!("{error:#}")),
     });
     made.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+/// The folder of the running program, when that is no test: its neighbours were built with it.
+fn beside() -> Option<PathBuf> {
+    let folder = env::current_exe().ok()?.parent()?.to_owned();
+    (!folder.ends_with("deps")).then_some(folder)
 }
 
 /// Builds what is not up to date, with the profile of this test.

@@ -1,0 +1,55 @@
+//! The bridge between two memif ports: our engine with one worker.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context as _, Result};
+use dataplane::{Dataplane, DomainConfig, MacAddr, MemifConfig, PortConfig, PortId, WorkerConfig};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+};
+
+use super::orders::{Meter, tell};
+use super::stream::{LOCAL_A, LOCAL_B};
+use super::{Report, Tally};
+use crate::cpu_time;
+
+/// Serves `socket-0` and `socket-1` and answers orders with what the engine counted.
+pub(super) fn serve(socket: &str) -> Result<()> {
+    let mut meter = Meter::start()?;
+    let dataplane = Dataplane::start(WorkerConfig::default())?;
+    let worker = cpu_time::thread_named("worker-0")?;
+    let domain = dataplane.create_domain(DomainConfig::new("bench"))?;
+    let mut ports = Vec::new();
+    for (number, mac) in [LOCAL_A, LOCAL_B].into_iter().enumerate() {
+        let config = PortConfig { name: format!("port-{number}"), mac: Some(MacAddr(mac)) };
+        let port = dataplane.create_port(domain, config)?;
+        let listener = listen_abstract(&format!("{socket}-{number}"))?;
+        dataplane.listen_memif(port, vec![listener], MemifConfig::default())?;
+        ports.push(port);
+    }
+    tell(Report::Listening)?;
+    meter.wait(|| read(&dataplane, &ports, worker))?;
+    meter.finish(read(&dataplane, &ports, worker)?)
+}
+
+fn read(dataplane: &Dataplane, ports: &[PortId], worker: u32) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for &port in ports {
+        let counters = dataplane.port(port)?.counters;
+        tally.received += counters.rx_frames;
+        tally.received_bytes += counters.rx_bytes;
+        tally.sent += counters.tx_frames;
+        tally.dropped += counters.dropped_total();
+    }
+    tally.cpu_nanoseconds = cpu_time::thread(worker)?;
+    Ok(tally)
+}
+
+fn listen_abstract(name: &str) -> Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    bind(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)
+        .and_then(|()| listen(&socket, 4))
+        .with_context(|| format!("cannot listen on @{name}"))?;
+    Ok(socket)
+}
