@@ -13,12 +13,16 @@ use super::stream::{LOCAL_A, LOCAL_B};
 use super::{Report, Tally};
 use crate::cpu_time;
 
+/// Frames of 1518 bytes, which on a wire include a checksum, carry 1504 bytes here.
+const MTU: u32 = 1504;
+
 /// Serves `socket-0` and `socket-1` and answers orders with what the engine counted.
 pub(super) fn serve(socket: &str) -> Result<()> {
     let mut meter = Meter::start()?;
     let dataplane = Dataplane::start(WorkerConfig::default())?;
     let worker = cpu_time::thread_named("worker-0")?;
-    let domain = dataplane.create_domain(DomainConfig::new("bench"))?;
+    let domain =
+        dataplane.create_domain(DomainConfig { mtu: MTU, ..DomainConfig::new("bench") })?;
     let mut ports = Vec::new();
     for (number, mac) in [LOCAL_A, LOCAL_B].into_iter().enumerate() {
         let config = PortConfig { name: format!("port-{number}"), mac: Some(MacAddr(mac)) };
