@@ -28,7 +28,7 @@ pub(super) fn serve(socket: &str) -> Result<()> {
         let config = PortConfig { name: format!("port-{number}"), mac: Some(MacAddr(mac)) };
         let port = dataplane.create_port(domain, config)?;
         let listener = listen_abstract(&format!("{socket}-{number}"))?;
-        dataplane.listen_memif(port, vec![listener], MemifConfig::default())?;
+        dataplane.listen_memif(port, vec![listener], &MemifConfig::default())?;
         ports.push(port);
     }
     tell(Report::Listening)?;
