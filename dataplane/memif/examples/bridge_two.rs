@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{ENDPOINT_HELP, Endpoint, Usage, links};
+use common::{ENDPOINT_HELP, Endpoint, Links, Usage};
 use memif::memory::Queues;
 use memif::queue::TxError;
 use memif::{RingFault, RxQueue, TxQueue, wait_for_frames};
@@ -40,15 +40,15 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut endpoint =
         || -> Result<Endpoint, Usage> { arguments.next().ok_or_else(usage)?.parse() };
     let (left, right) = (endpoint()?, endpoint()?);
-    let (left, right) = (links(left)?, links(right)?);
-    loop {
-        let (mut left, mut right) = (left.recv()?, right.recv()?);
+    let (left, right) = (Links::open(left)?, Links::open(right)?);
+    while let (Some(mut left), Some(mut right)) = (left.next(), right.next()) {
         let (Some(a), Some(b)) = (left.take_queues(), right.take_queues()) else { continue };
         let [there, back] = join(a, b);
         eprintln!("left to right: {there}");
         eprintln!("right to left: {back}");
         // Dropping the links here disconnects the end that is still up.
     }
+    Ok(())
 }
 
 /// Moves frames both ways, a thread for each, until one link ends.

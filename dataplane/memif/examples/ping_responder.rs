@@ -11,7 +11,7 @@ mod common;
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
-use common::{ENDPOINT_HELP, Endpoint, Usage, links, value};
+use common::{ENDPOINT_HELP, Endpoint, Links, Usage, value};
 use memif::queue::TxError;
 use memif::{Link, RingFault, RxQueue, TxQueue, wait_for_frames};
 
@@ -51,7 +51,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         _ => return Err(usage().into()),
     }
     eprintln!("answering for {address}");
-    for link in links(endpoint)? {
+    let links = Links::open(endpoint)?;
+    while let Some(link) = links.next() {
         let (fault, answered) = serve(link, &host)?;
         eprintln!("{answered} answers; {fault}");
     }

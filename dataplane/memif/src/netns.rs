@@ -31,7 +31,8 @@ pub fn within<T: Send>(
     })
 }
 
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
+#[cfg(not(miri))]
 mod tests {
     use std::fs::File;
     use std::os::fd::AsFd;

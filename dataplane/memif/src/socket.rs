@@ -262,5 +262,6 @@ fn remove_stale(address: &Address) -> io::Result<()> {
     }
 }
 
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
+#[cfg(not(miri))]
 mod tests;

@@ -173,7 +173,8 @@ fn clear_tail(bytes: &mut [u8]) {
     bytes[end..].fill(0);
 }
 
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
+#[cfg(not(miri))]
 mod tests {
     use proptest::prelude::*;
 

@@ -2,11 +2,13 @@
 #![allow(dead_code, reason = "each example uses its part")]
 
 use std::fmt;
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::str::FromStr;
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
-use std::time::Instant;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use memif::{
     Address, BufferSize, Client, ClientConfig, ClientEvent, InterfaceConfig, InterfaceId, Link,
@@ -109,32 +111,73 @@ fn secret(text: &str) -> Result<Secret, Usage> {
     Secret::new(text).map_err(|error| Usage(format!("secret: {error}")))
 }
 
-/// Keeps the endpoint open on a thread of its own and hands over each link that comes up. The
-/// thread also sees links end: their queues then return `Disconnected`.
-pub(crate) fn links(endpoint: Endpoint) -> std::io::Result<Receiver<Link>> {
-    let (sender, receiver) = mpsc::channel();
-    match endpoint {
-        Endpoint::Listen(address, config) => {
-            let mut listener = Listener::bind(&address, ListenerConfig::default())?;
-            // The listener is new, so the id is free.
-            let _ = listener.add(config);
-            eprintln!("listening at {address}, interface {}", config.id);
-            thread::spawn(move || serve(&mut listener, &sender));
-        }
-        Endpoint::Connect(address, config) => {
-            eprintln!("connecting to {address}, interface {}", config.id);
-            let mut client = Client::new(address, config, Instant::now())?;
-            thread::spawn(move || keep_connected(&mut client, &sender));
-        }
-    }
-    Ok(receiver)
+/// The links of an endpoint, one after another. A thread of its own keeps the endpoint open and sees
+/// links end: their queues then return `Disconnected`. Dropping this closes the endpoint.
+#[derive(Debug)]
+pub(crate) struct Links {
+    receiver: Receiver<Link>,
+    thread: Option<JoinHandle<()>>,
+    /// Its end tells the thread to end.
+    stop: Option<UnixStream>,
 }
 
-fn serve(listener: &mut Listener, links: &mpsc::Sender<Link>) {
+impl Links {
+    pub(crate) fn open(endpoint: Endpoint) -> io::Result<Self> {
+        let (sender, receiver) = mpsc::channel();
+        let (stop, stopped) = UnixStream::pair()?;
+        let thread = match endpoint {
+            Endpoint::Listen(address, config) => {
+                let mut listener = Listener::bind(&address, ListenerConfig::default())?;
+                // The listener is new, so the id is free.
+                let _ = listener.add(config);
+                eprintln!("listening at {address}, interface {}", config.id);
+                thread::spawn(move || report(serve(&mut listener, &sender, &stopped)))
+            }
+            Endpoint::Connect(address, config) => {
+                eprintln!("connecting to {address}, interface {}", config.id);
+                let mut client = Client::new(address, config, Instant::now())?;
+                thread::spawn(move || report(keep_connected(&mut client, &sender, &stopped)))
+            }
+        };
+        Ok(Self { receiver, thread: Some(thread), stop: Some(stop) })
+    }
+
+    /// Waits for the next link; `None` if the endpoint is beyond use.
+    pub(crate) fn next(&self) -> Option<Link> {
+        self.receiver.recv().ok()
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn report(outcome: io::Result<()>) {
+    if let Err(error) = outcome {
+        eprintln!("{error}");
+    }
+}
+
+/// Sleeps until there is something to do; whether it is to stop.
+fn wait(
+    descriptor: BorrowedFd<'_>,
+    deadline: Option<Instant>,
+    stopped: &UnixStream,
+) -> io::Result<bool> {
+    let patience = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+    wait_readable(&[descriptor, stopped.as_fd()], patience)?;
+    wait_readable(&[stopped.as_fd()], Some(Duration::ZERO))
+}
+
+fn serve(listener: &mut Listener, links: &Sender<Link>, stopped: &UnixStream) -> io::Result<()> {
     loop {
-        let now = Instant::now();
-        match listener.poll(now) {
-            Ok(events) => events.into_iter().for_each(|event| match event {
+        for event in listener.poll(Instant::now())? {
+            match event {
                 ListenerEvent::Connected { id, link } => {
                     announce(&link, &format!("interface {id}"));
                     let _ = links.send(link);
@@ -142,22 +185,23 @@ fn serve(listener: &mut Listener, links: &mpsc::Sender<Link>) {
                 ListenerEvent::Refused { error, .. } => eprintln!("refused a client: {error}"),
                 ListenerEvent::Disconnected { reason, .. } => eprintln!("link down: {reason}"),
                 other => eprintln!("{other:?}"),
-            }),
-            Err(error) => return eprintln!("listener: {error}"),
+            }
         }
-        let patience = listener.next_deadline().map(|at| at.saturating_duration_since(now));
-        if let Err(error) = wait_readable(&[listener.as_fd()], patience) {
-            return eprintln!("listener: {error}");
+        if wait(listener.as_fd(), listener.next_deadline(), stopped)? {
+            return Ok(());
         }
     }
 }
 
-fn keep_connected(client: &mut Client, links: &mpsc::Sender<Link>) {
+fn keep_connected(
+    client: &mut Client,
+    links: &Sender<Link>,
+    stopped: &UnixStream,
+) -> io::Result<()> {
     let mut said = String::new();
     loop {
-        let now = Instant::now();
-        match client.poll(now) {
-            Ok(events) => events.into_iter().for_each(|event| match event {
+        for event in client.poll(Instant::now())? {
+            match event {
                 ClientEvent::Connected(link) => {
                     announce(&link, "connected");
                     said.clear();
@@ -171,12 +215,10 @@ fn keep_connected(client: &mut Client, links: &mpsc::Sender<Link>) {
                 }
                 ClientEvent::Disconnected(reason) => eprintln!("link down: {reason}"),
                 other => eprintln!("{other:?}"),
-            }),
-            Err(error) => return eprintln!("client: {error}"),
+            }
         }
-        let patience = client.next_deadline().map(|at| at.saturating_duration_since(now));
-        if let Err(error) = wait_readable(&[client.as_fd()], patience) {
-            return eprintln!("client: {error}");
+        if wait(client.as_fd(), client.next_deadline(), stopped)? {
+            return Ok(());
         }
     }
 }

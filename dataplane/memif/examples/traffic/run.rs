@@ -8,7 +8,7 @@ use memif::memory::Queues;
 use memif::queue::TxError;
 use memif::{Link, RingFault, wait_for_frames};
 
-use crate::common::links;
+use crate::common::Links;
 use crate::options::{Mode, Options, Waiting};
 use crate::report::{Latency, Report};
 use crate::stream::{Generator, LARGEST, Sink};
@@ -22,11 +22,11 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// Serves as many links as asked for; whether every frame was as it should be.
 pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
-    let links = links(options.endpoint.clone())?;
+    let links = Links::open(options.endpoint.clone())?;
     let mut clean = true;
     let mut served = 0;
     while options.links == 0 || served < options.links {
-        let mut link = links.recv()?;
+        let Some(mut link) = links.next() else { break };
         served += 1;
         let Some(queues) = link.take_queues() else { continue };
         let mut run = Run::new(options, queues);

@@ -306,5 +306,6 @@ fn refuse_descriptor<F>(message: &Message, descriptor: Option<F>) -> Result<(), 
     }
 }
 
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
+#[cfg(not(miri))]
 mod tests;
