@@ -5,12 +5,13 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
 use miette::Diagnostic;
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::sync::watch;
 use tracing::warn;
@@ -141,17 +142,22 @@ pub fn clear(path: &Path) -> Result<(), ServerError> {
         }
         Ok(_) => {}
     }
-    match UnixStream::connect(path) {
-        Ok(stream) => {
-            let peer = rustix::net::sockopt::socket_peercred(&stream).ok();
+    let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let probe = rustix::net::socket_with(family, kind, flags, None);
+    let probe = probe.map_err(|errno| refused(errno.into()))?;
+    let address = SocketAddrUnix::new(path).map_err(|errno| refused(errno.into()))?;
+    match rustix::net::connect(&probe, &address) {
+        Ok(()) => {
+            let peer = rustix::net::sockopt::socket_peercred(&probe).ok();
             let pid = peer.map(|peer| peer.pid.as_raw_nonzero().get());
             Err(ServerError::Live { path: path.to_owned(), pid })
         }
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(refused)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(refused(error)),
+        // Alive, but so busy that its queue of connections is full.
+        Err(Errno::AGAIN) => Err(ServerError::Live { path: path.to_owned(), pid: None }),
+        Err(Errno::CONNREFUSED) => fs::remove_file(path).map_err(refused),
+        Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(refused(errno.into())),
     }
 }
 

@@ -327,6 +327,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::docker::any_json;
 
     fn network(generic: &Value) -> Result<NetworkOptions, OptionError> {
         let mut options = Options::new();
@@ -408,22 +409,6 @@ mod tests {
         assert!(network(&json!({"mtu": 1400, "dockervpp.mtu": "1400"})).is_ok());
         let error = network(&json!({"mtu": 1400, "dockervpp.mtu": 1500})).unwrap_err();
         assert_eq!(error, OptionError::Twice("mtu".into()));
-    }
-
-    fn any_json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            ".{0,40}".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(2, 8, 4, |inner| {
-            prop_oneof![
-                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                proptest::collection::hash_map(".{0,8}", inner, 0..4)
-                    .prop_map(|map| Value::Object(map.into_iter().collect())),
-            ]
-        })
     }
 
     proptest! {

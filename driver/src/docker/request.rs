@@ -355,9 +355,11 @@ fn port_mapping(binding: &wire::PortBinding) -> Result<PortMapping, RequestError
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::docker::any_json;
     use crate::model::AttachKind;
 
     fn network(body: Value) -> Result<NetworkSpec, RequestError> {
@@ -478,6 +480,54 @@ mod tests {
         for (body, expected) in cases {
             let error = endpoint(body.clone()).unwrap_err().to_string();
             assert!(error.contains(expected), "{body}: {error}");
+        }
+    }
+
+    /// A JSON object whose fields are the real ones, with any values.
+    fn any_request() -> impl Strategy<Value = Value> {
+        let fields = ["NetworkID", "EndpointID", "Options", "IPv4Data", "IPv6Data", "Interface"];
+        let field = prop_oneof![Just(None), any_json().prop_map(Some)];
+        proptest::collection::vec(field, fields.len()).prop_map(move |values| {
+            let given = fields.iter().zip(values);
+            let given = given.filter_map(|(field, value)| Some(((*field).to_owned(), value?)));
+            Value::Object(given.collect())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_panics(request in any_request(), options in any_json()) {
+            let mut request = request;
+            for key in [PORT_MAP, IFNAME, options::GENERIC] {
+                if let Some(Value::Object(given)) = request.get_mut("Options") {
+                    given.insert(key.to_owned(), options.clone());
+                }
+            }
+            if let Ok(network) = serde_json::from_value::<wire::CreateNetworkRequest>(request.clone()) {
+                drop(network.parse());
+            }
+            if let Ok(endpoint) = serde_json::from_value::<wire::CreateEndpointRequest>(request) {
+                drop(endpoint.parse());
+            }
+        }
+
+        #[test]
+        fn every_subnet_is_read_as_it_is(
+            bits in any::<u32>(), prefix in 1u8..=31, host in any::<u32>(),
+        ) {
+            let subnet = Ipv4Net::new(bits.into(), prefix).unwrap().trunc();
+            let gateway = Ipv4Addr::from(u32::from(subnet.network()) | (host & u32::from(subnet.hostmask())));
+            let body = json!({"NetworkID": "n", "IPv4Data": [
+                {"Pool": subnet.to_string(), "Gateway": format!("{gateway}/{prefix}")}]});
+            let edge = gateway == subnet.network() || gateway == subnet.broadcast();
+            let possible = subnet.is_usable() && (!edge || prefix == 31);
+            match network(body) {
+                Ok(spec) => {
+                    prop_assert!(possible);
+                    prop_assert_eq!(&spec.ipv4, &[Pool { subnet, gateway: Some(gateway) }]);
+                }
+                Err(_) => prop_assert!(!possible),
+            }
         }
     }
 }
