@@ -1,1 +1,10 @@
 //! The agent behind a real Docker Engine: what users do, and what must not be left behind.
+//!
+//! Every test has a fresh agent under a driver name of its own, and ends with a look at sockets,
+//! namespaces, links, descriptors, threads and state entries (see `kit::lab`).
+
+mod connectivity;
+mod crash;
+mod lifecycle;
+mod stress;
+mod transfer;

@@ -96,8 +96,8 @@ impl Agent {
             .arg(self.control_socket())
             .arg("--state-dir")
             .arg(self.state_folder())
-            .args(&self.options.arguments)
-            .env("RUST_LOG", "debug,redb=info,hyper=info");
+            .args(["--collect-every", "1", "--log", "debug,hyper=info,netlink=info"])
+            .args(&self.options.arguments);
         let mut process = Process::start(&self.driver, &mut command)?;
         let (plugin, control) = (self.plugin_socket.clone(), self.control_socket());
         let serving = wait::until(LIMIT, "the agent serves", || {
