@@ -12,14 +12,17 @@
 //! * [`proxy`]: between Docker and the agent, to kill the agent at an exact step.
 //! * [`leaks`]: what a test must not leave behind, on the host and in the agent.
 //! * [`testpmd`]: DPDK's `dpdk-testpmd` as memif peer.
+//! * [`frame`], [`peer`]: a memif peer of our own that checks every byte.
 //! * [`lab`]: all of it together: the frame of a test.
 
 pub mod agent;
 pub mod docker;
+pub mod frame;
 pub mod image;
 pub mod lab;
 pub mod leaks;
 pub mod need;
+pub mod peer;
 pub mod process;
 pub mod programs;
 pub mod proxy;
@@ -30,6 +33,7 @@ pub use agent::Agent;
 pub use docker::{Container, Network};
 pub use image::Image;
 pub use lab::Lab;
+pub use peer::Peer;
 pub use testpmd::Testpmd;
 
 /// A name that no other test of this or another run uses; `what` says what it is for.

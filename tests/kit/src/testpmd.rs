@@ -40,6 +40,8 @@ pub struct TestpmdOptions {
     pub cpu: usize,
     /// More arguments of the memif device, `zero-copy=yes` say.
     pub device: Vec<String>,
+    /// More arguments of DPDK's environment.
+    pub eal: Vec<String>,
     /// More arguments of testpmd itself.
     pub arguments: Vec<String>,
 }
@@ -67,6 +69,7 @@ impl TestpmdOptions {
             mbuf: 2048,
             cpu: 1,
             device: Vec::new(),
+            eal: Vec::new(),
             arguments: Vec::new(),
         }
     }
@@ -91,9 +94,15 @@ impl TestpmdOptions {
             format!("0@{cpu},1@{cpu}"),
             format!("--file-prefix={prefix}"),
             format!("--vdev={device}"),
+            // Says why a link went down.
+            "--log-level=pmd.net.memif:info".to_owned(),
         ];
-        line.extend(["--no-huge", "-m", "512", "--no-pci", "--", "-i"].map(str::to_owned));
+        line.extend(["--no-huge", "-m", "512", "--no-pci"].map(str::to_owned));
+        line.extend(self.eal.iter().cloned());
+        line.extend(["--", "-i"].map(str::to_owned));
         line.extend(["--no-mlockall", "--total-num-mbufs=16384"].map(str::to_owned));
+        // What arrived before `start` is forwarded, not thrown away.
+        line.push("--no-flush-rx".to_owned());
         // The headroom of 128 bytes is not data.
         line.push(format!("--mbuf-size={}", u32::from(self.mbuf) + 128));
         line.push(format!("--rxq={}", self.queues));
@@ -184,6 +193,17 @@ impl Testpmd {
     pub fn packet_segments(&mut self, segments: &[u16]) -> Result<()> {
         let list = segments.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
         self.tell(&format!("set txpkts {list}"))
+    }
+
+    /// What its forwarding engine did with packets, in its own words.
+    pub fn forward_stats(&mut self) -> Result<String> {
+        let mut text = String::new();
+        self.command("show fwd stats all", |line| {
+            text.push_str(line);
+            text.push('\n');
+            line.contains("+++++++++++++++++++++").then_some(())
+        })?;
+        Ok(text)
     }
 
     /// Starts forwarding.

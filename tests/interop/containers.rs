@@ -1,0 +1,1 @@
+//! testpmd in containers that the agent attached: two of them, and the bridge between.
