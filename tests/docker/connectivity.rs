@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use kit::docker::RunOptions;
+use kit::docker::{docker, post};
 use kit::lab::docker_test;
 use kit::{Container, Lab, Network};
+use serde_json::json;
 
 /// Generous: address resolution, and Docker's late mount of the namespace.
 const SOON: Duration = Duration::from_secs(15);
@@ -55,10 +56,21 @@ fn both_address_families_work() {
 fn chosen_addresses_are_kept() {
     docker_test(&[], |lab| {
         let network = lab.network(&["--subnet", "10.201.2.0/24", "--gateway", "10.201.2.254"])?;
-        let chosen = ["--ip", "10.201.2.77", "--mac-address", "02:11:22:33:44:55"];
-        let options = RunOptions::default().on(&network).flags(&chosen);
         let image = lab.busybox()?;
-        let one = Container::run(&image, &options)?;
+        let one = Container::named_only();
+        // The command line refuses a MAC address towards an engine older than itself.
+        let body = json!({
+            "Image": image.name(),
+            "Cmd": ["sleep", "1000000"],
+            "MacAddress": "02:11:22:33:44:55",
+            "HostConfig": { "NetworkMode": network.name() },
+            "NetworkingConfig": { "EndpointsConfig": { network.name(): {
+                "IPAMConfig": { "IPv4Address": "10.201.2.77" },
+                "MacAddress": "02:11:22:33:44:55",
+            } } },
+        });
+        post(&format!("/containers/create?name={}", one.name()), &body)?;
+        docker(&["start", one.name()])?;
         let two = Container::idle(&image, &network)?;
         ensure!(one.address(&network)? == "10.201.2.77".parse::<IpAddr>()?);
         ensure!(one.attached(&network, "MacAddress")? == "02:11:22:33:44:55");

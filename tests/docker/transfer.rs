@@ -3,66 +3,112 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use kit::lab::docker_test;
-use kit::{Container, Network, wait};
+use kit::{Container, Image, Network, wait};
+use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(15);
 
-/// Serves a random file over HTTP from `server`, fetches it from `client`, compares checksums.
-fn transfer(server: &Container, client: &Container, network: &Network, size: &str) -> Result<()> {
-    let make = format!("dd if=/dev/urandom of=/tmp/data bs=1M count={size} 2>/dev/null");
-    server.exec_ok(&["sh", "-c", &make])?;
-    server.exec_ok(&["httpd", "-h", "/tmp"])?;
-    let sent = server.exec_ok(&["sha256sum", "/tmp/data"])?;
+/// How long a transfer may take.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+const PORT: &str = "5001";
+
+fn result(line: &str) -> Option<Value> {
+    serde_json::from_str(line).ok()
+}
+
+/// Sends `megabytes` from `server` to `client` and compares size and checksum.
+fn transfer(
+    server: &Container,
+    client: &Container,
+    network: &Network,
+    megabytes: u64,
+) -> Result<()> {
     let address = server.address(network)?;
     client.pings(address, SOON)?;
-    let fetch = format!("wget -q -T 60 -O - http://{address}/data | sha256sum");
-    let received = wait::until_ok(SOON, "the server serves", || {
-        let text = client.exec_ok(&["sh", "-c", &fetch])?;
-        // The checksum of nothing: the connection was refused.
-        ensure!(!text.starts_with("e3b0c442"), "nothing came");
-        Ok(text)
+    let sending = server.exec_start(&["netprobe", "serve", PORT, &megabytes.to_string()])?;
+    let from = format!("{address}:{PORT}");
+    let received = wait::until_ok(PATIENCE, "the transfer succeeds", || {
+        client.exec_ok(&["netprobe", "fetch", &from])
     })?;
-    let sum = |text: &str| text.split_whitespace().next().map(str::to_owned);
-    ensure!(sum(&sent) == sum(&received), "sent {sent}, received {received}");
+    let received = result(&received).with_context(|| received.clone())?;
+    let sent = sending.line_after(0, PATIENCE, "the sender is done", result)?;
+    ensure!(received["bytes"] == megabytes << 20, "received {received}");
+    ensure!(sent["checksum"] == received["checksum"], "sent {sent}, received {received}");
     Ok(())
+}
+
+fn pair(network: &Network) -> Result<(Container, Container)> {
+    let image = Image::examples()?;
+    Ok((Container::idle(&image, network)?, Container::idle(&image, network)?))
 }
 
 #[test]
 fn hundred_megabytes_arrive_unchanged() {
     docker_test(&[], |lab| {
-        let (network, image) = (lab.network(&[])?, lab.busybox()?);
-        let server = Container::idle(&image, &network)?;
-        let client = Container::idle(&image, &network)?;
-        transfer(&server, &client, &network, "100")
+        let network = lab.network(&[])?;
+        let (one, two) = pair(&network)?;
+        transfer(&one, &two, &network, 100)?;
+        transfer(&two, &one, &network, 100)
     });
 }
 
 #[test]
 fn jumbo_network_carries_tcp() {
     docker_test(&[], |lab| {
-        let (network, image) = (lab.network(&["-o", "mtu=9000"])?, lab.busybox()?);
-        let server = Container::idle(&image, &network)?;
-        let client = Container::idle(&image, &network)?;
-        transfer(&server, &client, &network, "30")
+        let network = lab.network(&["-o", "mtu=9000"])?;
+        let (one, two) = pair(&network)?;
+        transfer(&one, &two, &network, 50)
     });
 }
 
 #[test]
-fn tcp_survives_a_restart_of_the_agent() {
+fn small_mtu_carries_tcp() {
     docker_test(&[], |lab| {
-        let (network, image) = (lab.network(&[])?, lab.busybox()?);
-        let server = Container::idle(&image, &network)?;
-        let client = Container::idle(&image, &network)?;
-        transfer(&server, &client, &network, "10")?;
+        let network = lab.network(&["-o", "mtu=576"])?;
+        let (one, two) = pair(&network)?;
+        transfer(&one, &two, &network, 10)
+    });
+}
+
+#[test]
+fn tcp_works_again_after_a_crash_of_the_agent() {
+    docker_test(&[], |lab| {
+        let network = lab.network(&[])?;
+        let (one, two) = pair(&network)?;
+        transfer(&one, &two, &network, 10)?;
         lab.crash()?;
-        let address = server.address(&network)?;
-        client.pings(address, SOON)?;
-        let fetch = format!("wget -q -T 60 -O - http://{address}/data | sha256sum");
-        let again = client.exec_ok(&["sh", "-c", &fetch])?;
-        let sent = server.exec_ok(&["sha256sum", "/tmp/data"])?;
-        ensure!(again.split_whitespace().next() == sent.split_whitespace().next());
+        transfer(&one, &two, &network, 10)
+    });
+}
+
+/// The connection itself, not only the next one, outlives the agent.
+#[test]
+fn open_connection_survives_a_crash_of_the_agent() {
+    docker_test(&[], |lab| {
+        let network = lab.network(&[])?;
+        let (one, two) = pair(&network)?;
+        let address = one.address(&network)?;
+        two.pings(address, SOON)?;
+        let sending = one.exec_start(&["netprobe", "serve", PORT, "400"])?;
+        let from = format!("{address}:{PORT}");
+        let receiving = wait::until_ok(SOON, "the sender listens", || {
+            let listening = one.exec_ok(&["netstat", "-ltn"])?;
+            ensure!(listening.contains(PORT), "not yet");
+            two.exec_start(&["netprobe", "fetch", &from])
+        })?;
+        wait::until_ok(SOON, "the transfer is under way", || {
+            let open = one.exec_ok(&["netstat", "-tn"])?;
+            ensure!(open.contains("ESTABLISHED"), "not yet");
+            Ok(())
+        })?;
+        lab.crash()?;
+        let received = receiving.line_after(0, PATIENCE, "all arrived", result)?;
+        let sent = sending.line_after(0, PATIENCE, "the sender is done", result)?;
+        ensure!(received["bytes"] == 400_u64 << 20, "received {received}");
+        ensure!(sent["checksum"] == received["checksum"], "sent {sent}, received {received}");
         Ok(())
     });
 }

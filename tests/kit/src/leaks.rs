@@ -11,8 +11,8 @@ use crate::{Agent, wait};
 /// How long things may take to go away.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Where Docker mounts the network namespaces of containers.
-const NAMESPACES: &str = "/var/run/docker/netns";
+/// Where Docker mounts the network namespaces of containers, below `/run` or `/var/run`.
+const NAMESPACES: &str = "/docker/netns/";
 
 /// What of the host and the agent could be left behind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,14 +98,13 @@ fn names_in(folder: &str) -> Result<BTreeSet<String>> {
     entries.map(|it| Ok(it?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// Without `default`, which Docker makes once and keeps.
+/// Namespaces that are mounted there. (The empty files stay for a minute, until Docker tidies up.)
 fn namespaces() -> Result<BTreeSet<String>> {
-    if !fs::exists(NAMESPACES)? {
-        return Ok(BTreeSet::new());
-    }
-    let mut names = names_in(NAMESPACES)?;
-    names.remove("default");
-    Ok(names)
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    let names = places.filter_map(|place| place.split_once(NAMESPACES)).map(|(_, name)| name);
+    // Docker makes one of this name at its first use and keeps it.
+    Ok(names.filter(|&name| name != "default").map(str::to_owned).collect())
 }
 
 fn abstract_sockets() -> Result<BTreeSet<String>> {

@@ -3,16 +3,23 @@
 //! * `netprobe info [SOCKET]` prints what an abstract stream socket says, `dockervpp/info` by default.
 //! * `netprobe flood ADDRESS:PORT SECONDS [SIZE]` sends UDP packets as fast as it can.
 //! * `netprobe sink PORT SECONDS` counts UDP packets from the first one on, for so many seconds.
+//! * `netprobe serve PORT MEGABYTES` sends so much over the first TCP connection that comes.
+//! * `netprobe fetch ADDRESS:PORT` reads a TCP connection to its end.
+//!
+//! The last two print a checksum of all bytes, and the time that they took.
 
 use std::env;
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixStream};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+
+const USAGE: &str = "netprobe info [SOCKET] | flood TO SECONDS [SIZE] | sink PORT SECONDS | \
+                     serve PORT MEGABYTES | fetch FROM";
 
 /// How long the sink waits for the first packet.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,9 +33,9 @@ fn main() -> ExitCode {
         ["flood", to, seconds] => flood(to, seconds, "18"),
         ["flood", to, seconds, size] => flood(to, seconds, size),
         ["sink", port, seconds] => sink(port, seconds),
-        _ => Err(anyhow::anyhow!(
-            "usage: netprobe info [SOCKET] | flood TO SECONDS [SIZE] | sink PORT SECONDS"
-        )),
+        ["serve", port, megabytes] => serve(port, megabytes),
+        ["fetch", from] => fetch(from),
+        _ => Err(anyhow::anyhow!("usage: {USAGE}")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -77,7 +84,7 @@ fn flood(to: &str, time: &str, size: &str) -> Result<()> {
 fn sink(port: &str, time: &str) -> Result<()> {
     let port: u16 = port.parse().context("the port is a number")?;
     let time = seconds(time)?;
-    let socket = UdpSocket::bind((std::net::Ipv6Addr::UNSPECIFIED, port))?;
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port))?;
     socket.set_read_timeout(Some(PATIENCE))?;
     let mut buffer = [0; 2048];
     if socket.recv(&mut buffer).is_err() {
@@ -94,6 +101,74 @@ fn sink(port: &str, time: &str) -> Result<()> {
         }
     }
     print_rate("received", received, start.elapsed(), 0)
+}
+
+/// Bytes that look random, and a running checksum (FNV-1a over words) of bytes in any pieces.
+struct Stream {
+    word: u64,
+    sum: u64,
+    bytes: u64,
+}
+
+impl Stream {
+    fn new() -> Self {
+        Self { word: 0x9e37_79b9_7f4a_7c15, sum: 0xcbf2_9ce4_8422_2325, bytes: 0 }
+    }
+
+    fn fill(&mut self, block: &mut [u8]) {
+        for part in block.chunks_exact_mut(8) {
+            self.word ^= self.word << 13;
+            self.word ^= self.word >> 7;
+            self.word ^= self.word << 17;
+            part.copy_from_slice(&self.word.to_le_bytes());
+        }
+    }
+
+    fn add(&mut self, piece: &[u8]) {
+        for byte in piece {
+            self.sum = (self.sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        self.bytes += piece.len() as u64;
+    }
+
+    fn print(&self, time: Duration) -> Result<()> {
+        let (bytes, sum, time) = (self.bytes, self.sum, time.as_secs_f64());
+        writeln!(
+            io::stdout(),
+            "{{\"bytes\":{bytes},\"checksum\":\"{sum:016x}\",\"seconds\":{time:.3}}}"
+        )?;
+        Ok(())
+    }
+}
+
+fn serve(port: &str, megabytes: &str) -> Result<()> {
+    let port: u16 = port.parse().context("the port is a number")?;
+    let blocks = megabytes.parse::<u64>().context("the size is in megabytes")? * 16;
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))?;
+    let (mut client, _) = listener.accept()?;
+    let (start, mut stream, mut block) = (Instant::now(), Stream::new(), vec![0; 1 << 16]);
+    for _ in 0..blocks {
+        stream.fill(&mut block);
+        stream.add(&block);
+        client.write_all(&block)?;
+    }
+    client.shutdown(std::net::Shutdown::Write)?;
+    // The other side's end: everything was taken.
+    client.read_to_end(&mut Vec::new())?;
+    stream.print(start.elapsed())
+}
+
+fn fetch(from: &str) -> Result<()> {
+    let from: SocketAddr = from.parse().context("the source is ADDRESS:PORT")?;
+    let mut server = TcpStream::connect(from)?;
+    server.set_read_timeout(Some(PATIENCE))?;
+    let (start, mut stream, mut block) = (Instant::now(), Stream::new(), vec![0; 1 << 18]);
+    loop {
+        match server.read(&mut block)? {
+            0 => return stream.print(start.elapsed()),
+            count => stream.add(&block[..count]),
+        }
+    }
 }
 
 fn print_rate(what: &str, packets: u64, time: Duration, refused: u64) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The `docker` command, and containers and networks that remove themselves.
 
+mod api;
 mod container;
 mod network;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use crate::process::run;
 
+pub use api::post;
 pub use container::{Container, Exec, RunOptions};
 pub use network::Network;
 
