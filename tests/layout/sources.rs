@@ -7,13 +7,23 @@ use crate::{hold, root};
 
 /// Code without I/O, clocks or threads: bytes and values in, values out. A folder means all in it.
 const PURE: &[&str] = &[
+    "dataplane/memif/src/descriptor.rs",
+    "dataplane/memif/src/handshake",
+    "dataplane/memif/src/parameters.rs",
+    "dataplane/memif/src/text.rs",
+    "dataplane/memif/src/wire.rs",
+    "dataplane/memif/src/wire",
     "dataplane/src/bridge",
+    "dataplane/src/counters.rs",
     "dataplane/src/gateway",
+    "dataplane/src/mac.rs",
     "dataplane/src/offload",
     "dataplane/src/packet",
-    "dataplane/src/mac.rs",
-    "dataplane/src/counters.rs",
-    "dataplane/memif/src/parameters.rs",
+    "driver/src/docker/options.rs",
+    "driver/src/docker/request.rs",
+    "driver/src/docker/wire.rs",
+    "driver/src/model.rs",
+    "driver/src/state.rs",
 ];
 
 /// What pure code cannot name. Addresses of `std::net` are values and welcome.
@@ -125,7 +135,8 @@ fn pure_modules_do_no_io() {
         if here.is_empty() {
             broken.push(format!("{place} does not exist: correct the list in {}", file!()));
         }
-        broken.extend(here.into_iter().flat_map(|source| naming(source, IMPURE)));
+        let code = here.into_iter().filter(|source| !source.is_test());
+        broken.extend(code.flat_map(|source| naming(source, IMPURE)));
     }
     hold("protocol logic is pure: no sockets, memory, clocks, files or threads", &broken);
 }
@@ -162,7 +173,8 @@ fn files_say_what_they_are() {
         if EMPTY_NAMES.contains(&name.as_ref()) {
             broken.push(format!("{}: the name says nothing", source.path));
         }
-        if !source.text.trim_start_matches("#![no_main]").trim_start().starts_with("//!") {
+        let text = source.text.trim_start_matches("#![no_main]").trim_start();
+        if !text.starts_with("//!") && !text.starts_with("#![doc = include_str!") {
             broken.push(format!("{}: does not open with what it is (`//!`)", source.path));
         }
     }
