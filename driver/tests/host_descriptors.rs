@@ -13,6 +13,7 @@ use std::time::Duration;
 use dockervpp::engine::Engine;
 use dockervpp::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use dockervpp::host::link::Links;
+use dockervpp::host::netns::NetNs;
 use dockervpp::model::{
     AttachKind, EndpointSpec, IfName, MemifOptions, NetworkSpec, Pool, SandboxKey,
 };
@@ -106,7 +107,7 @@ fn one_life(engine: &EmbeddedEngine, moment: Moment) {
     live_until(moment, engine, &mut sandbox, &link);
     let moved = matches!(moment, Moment::WhileMoving(_) | Moment::Settled);
     engine.leave(&endpoint.id).unwrap();
-    if sandbox.is_mounted() {
+    if NetNs::open(sandbox.path()).unwrap().is_some() {
         assert!(sandbox.sockets().is_empty(), "{moment:?}");
     }
     if moved {

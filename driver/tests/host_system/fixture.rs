@@ -58,10 +58,6 @@ impl Sandbox {
         sandbox
     }
 
-    pub(crate) fn is_mounted(&self) -> bool {
-        self.mounted
-    }
-
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
