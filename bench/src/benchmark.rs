@@ -42,7 +42,7 @@ impl Party {
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Subject => "subject",
-            Self::Peer => "peer   ",
+            Self::Peer => "peer",
         }
     }
 }

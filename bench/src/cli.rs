@@ -84,7 +84,7 @@ fn list() {
     for benchmark in CATALOGUE {
         println!("{}: {}", benchmark.name, benchmark.about);
         for contestant in benchmark.contestants {
-            println!("    {} {}", contestant.party.label(), contestant.name);
+            println!("    {:<8}{}", contestant.party.label(), contestant.name);
         }
     }
 }

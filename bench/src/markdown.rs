@@ -88,11 +88,14 @@ fn row(contestant: &ContestantReport) -> String {
             let error = error.lines().next().unwrap_or_default().replace('|', "\\|");
             format!("| {name} | **failed**: {error} | | | | |")
         }
-        Outcome::Measured { summary, details, .. } => {
-            let more: Vec<_> = details
+        Outcome::Measured { summary, details, failed_runs, .. } => {
+            let mut more: Vec<_> = details
                 .iter()
                 .map(|(name, summary)| format!("{name} {}", figure(summary.median)))
                 .collect();
+            if !failed_runs.is_empty() {
+                more.push(format!("{} failed runs not counted", failed_runs.len()));
+            }
             format!(
                 "| {name} | {} | {} | {} – {} | {} | {} |",
                 figure(summary.median),

@@ -59,17 +59,15 @@ pub(crate) struct ContestantReport {
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub(crate) enum Outcome {
     /// It cannot be run on this machine.
-    Absent {
-        reason: String,
-    },
+    Absent { reason: String },
     /// It did not work; what it measured before counts for nothing.
-    Failed {
-        error: String,
-    },
+    Failed { error: String },
     Measured {
         summary: Summary,
         details: BTreeMap<&'static str, Summary>,
         samples: Vec<Sample>,
+        /// Runs of a peer that failed and count for nothing; a subject may not fail.
+        failed_runs: Vec<String>,
     },
 }
 
@@ -146,9 +144,10 @@ impl ContestantReport {
 
 impl Outcome {
     /// Of all samples; none is a failure.
-    pub(crate) fn of(samples: Vec<Sample>) -> Self {
+    pub(crate) fn of(samples: Vec<Sample>, failed_runs: Vec<String>) -> Self {
         let Some(summary) = Summary::of(samples.iter().map(|it| it.value)) else {
-            return Self::Failed { error: "it was not run".to_owned() };
+            let error = failed_runs.into_iter().next();
+            return Self::Failed { error: error.unwrap_or_else(|| "it was not run".to_owned()) };
         };
         let names: BTreeSet<&'static str> =
             samples.iter().flat_map(|it| it.details.keys().copied()).collect();
@@ -157,7 +156,7 @@ impl Outcome {
             Some((name, Summary::of(figures)?))
         };
         let details = names.into_iter().filter_map(detail).collect();
-        Self::Measured { summary, details, samples }
+        Self::Measured { summary, details, samples, failed_runs }
     }
 
     fn median(&self) -> Option<f64> {
@@ -200,7 +199,7 @@ mod tests {
     fn contestant(name: &'static str, values: &[f64]) -> ContestantReport {
         let sample = |&value| Sample { value, details: BTreeMap::new() };
         let mut report = ContestantReport::new(name, Party::Subject);
-        report.outcome = Outcome::of(values.iter().map(sample).collect());
+        report.outcome = Outcome::of(values.iter().map(sample).collect(), Vec::new());
         report
     }
 
@@ -221,7 +220,7 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_a_failure() {
-        assert!(matches!(Outcome::of(Vec::new()), Outcome::Failed { .. }));
+        assert!(matches!(Outcome::of(Vec::new(), Vec::new()), Outcome::Failed { .. }));
         let claim = Claim::Value { subject: "a", bound: Bound::Below(1.0) };
         assert_eq!(verdict(claim, &[contestant("a", &[])]), (None, Verdict::NotMeasured));
         assert_eq!(verdict(claim, &[contestant("a", &[1.0])]), (Some(1.0), Verdict::Missed));
