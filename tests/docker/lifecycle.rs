@@ -137,10 +137,13 @@ fn container_starts_on_two_networks() {
 
 /// A container on two networks has one pair of sockets for each, and the short names.
 fn sockets_of(container: &Container) -> Result<()> {
-    let names = ["dockervpp/memif", "dockervpp/eth0/memif", "dockervpp/eth1/memif"];
-    wait::until(SOON, "all memif sockets are bound in the container", || {
+    let names = ["@dockervpp/memif", "@dockervpp/eth0/memif", "@dockervpp/eth1/memif"];
+    wait::until_ok(SOON, "all memif sockets are bound in the container", || {
         let table = container.exec_ok(&["cat", "/proc/net/unix"])?;
-        Ok(names.iter().all(|name| table.contains(&format!("@{name}\n"))).then_some(()))
+        let bound: Vec<&str> = table.split_whitespace().filter(|it| it.starts_with('@')).collect();
+        let missing = names.iter().find(|name| !bound.contains(name));
+        ensure!(missing.is_none(), "{missing:?} is not among {bound:?}");
+        Ok(())
     })
 }
 

@@ -6,5 +6,6 @@
 mod connectivity;
 mod crash;
 mod lifecycle;
+mod memif;
 mod stress;
 mod transfer;

@@ -94,7 +94,7 @@ fn prepare() -> Result<Lab> {
     // Docker makes its own lasting things (a namespace called `default`, bridges) at first use.
     docker::docker(&["info"])?;
     let agent = Agent::start(AgentOptions::default())?;
-    let holdings = Holdings::now(&agent)?;
+    let holdings = Holdings::settled(&agent)?;
     Ok(Lab { agent, holdings })
 }
 

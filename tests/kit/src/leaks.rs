@@ -48,6 +48,17 @@ impl Holdings {
         })
     }
 
+    /// What there is once it no longer changes: threads that just started have no name yet.
+    pub fn settled(agent: &Agent) -> Result<Self> {
+        let (mut last, mut same) = (Self::now(agent)?, 0);
+        wait::until(LIMIT, "the agent settles", || {
+            let now = Self::now(agent)?;
+            same = if now == last { same + 1 } else { 0 };
+            last = now;
+            Ok((same >= 3).then(|| last.clone()))
+        })
+    }
+
     /// Waits until nothing more is there than was in `self`.
     ///
     /// # Errors
