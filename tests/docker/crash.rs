@@ -110,7 +110,8 @@ fn agree(agent: &Agent, networks: &[&Network]) -> Result<()> {
         ensure!(missing.is_none(), "the agent does not have {missing:?}");
         let missing = endpoints.iter().find(|it| !held.contains_key(*it));
         ensure!(missing.is_none(), "the agent does not have endpoint {missing:?}: {held:?}");
-        let surplus = held.iter().find(|(id, it)| !endpoints.contains(*id) && it["phase"] == "joined");
+        let surplus =
+            held.iter().find(|(id, it)| !endpoints.contains(*id) && it["phase"] == "joined");
         ensure!(surplus.is_none(), "Docker does not have {surplus:?}");
         Ok(())
     })
