@@ -12,7 +12,7 @@ program=$(cargo metadata --format-version 1 --no-deps --locked |
 case "${1:-}" in
     man)
         mkdir -p dist/man
-        "$program" man >dist/man/dockervpp.1
+        "$program" man dist/man
         ;;
     completions)
         mkdir -p dist/completions

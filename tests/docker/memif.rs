@@ -214,7 +214,7 @@ fn exchange(
         Ok::<_, anyhow::Error>((number("rx_frames")?, number("tx_frames")?, drops))
     };
     let (sender_before, receiver_before) = (count(one)?, count(two)?);
-    let mut receiving =
+    let receiving =
         two.exec_start(&["traffic", place, "receive", "--json", "--seconds", "10"])?;
     owned_by(lab, two, network, "memif")?;
     let sent = one.exec_ok(&[
@@ -234,9 +234,8 @@ fn exchange(
         Ok(delivered)
     })?;
     // Status 2 says that frames were lost: those that the agent counted as drops.
-    receiving.wait(SOON)?;
-    let report = receiving.output().join("\n");
-    let received: Value = serde_json::from_str(&report).with_context(|| report.clone())?;
+    let report = |line: &str| serde_json::from_str::<Value>(line).ok();
+    let received = receiving.line_after(0, LIMIT, "the receiver reports", report)?;
     ensure!(received["received"] == delivered, "delivered {delivered}, {received}");
     ensure!(received["damaged"] == 0 && received["disordered"] == 0, "{received}");
     Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::docker::{docker, inspect};
 use crate::{Agent, wait};
 
 /// How long things may take to go away.
@@ -59,28 +60,43 @@ impl Holdings {
         })
     }
 
-    /// Waits until nothing more is there than was in `self`.
+    /// Waits until nothing more is there than was in `self`. Links and namespaces of the host count
+    /// only if they stay the whole time: others may use this machine too.
     ///
     /// # Errors
     /// When something is left, saying what.
     pub fn nothing_left(&self, agent: &Agent) -> Result<()> {
+        let mut stayed: Option<BTreeSet<String>> = None;
         wait::until_ok(LIMIT, "nothing is left behind", || {
-            let left = Self::now(agent)?.beyond(self);
+            let now = Self::now(agent)?;
+            let on_host = now.on_host_beyond(self);
+            let staying = match stayed.take() {
+                None => on_host,
+                Some(before) => before.intersection(&on_host).cloned().collect(),
+            };
+            let mut left = now.in_agent_beyond(self);
+            left.extend(staying.iter().cloned());
+            stayed = Some(staying);
             if left.is_empty() { Ok(()) } else { bail!("left behind: {}", left.join("; ")) }
         })
     }
 
-    /// What of `self` goes beyond `before`.
-    fn beyond(&self, before: &Self) -> Vec<String> {
-        let mut left = Vec::new();
+    /// What the host has beyond `before`.
+    fn on_host_beyond(&self, before: &Self) -> BTreeSet<String> {
         let sets = [
             ("link", &self.links, &before.links),
             ("namespace", &self.namespaces, &before.namespaces),
             ("socket", &self.abstract_sockets, &before.abstract_sockets),
         ];
-        for (what, now, before) in sets {
-            left.extend(now.difference(before).map(|it| format!("{what} {it}")));
-        }
+        let more = sets.into_iter().flat_map(|(what, now, before)| {
+            now.difference(before).map(move |it| format!("{what} {it}"))
+        });
+        more.collect()
+    }
+
+    /// What the agent has beyond `before`.
+    fn in_agent_beyond(&self, before: &Self) -> Vec<String> {
+        let mut left = Vec::new();
         let counts = [
             ("descriptors of kind", &self.descriptors, &before.descriptors),
             ("threads named", &self.threads, &before.threads),
@@ -109,13 +125,33 @@ fn names_in(folder: &str) -> Result<BTreeSet<String>> {
     entries.map(|it| Ok(it?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// Namespaces that are mounted there. (The empty files stay for a minute, until Docker tidies up.)
+/// Namespaces that are mounted there and belong to no running container. (The empty files stay for
+/// a minute, until Docker tidies up.)
 fn namespaces() -> Result<BTreeSet<String>> {
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     let places = mounts.lines().filter_map(|line| line.split(' ').nth(4));
     let names = places.filter_map(|place| place.split_once(NAMESPACES)).map(|(_, name)| name);
-    // Docker makes one of this name at its first use and keeps it.
-    Ok(names.filter(|&name| name != "default").map(str::to_owned).collect())
+    // Docker makes one called `default` at its first use and keeps it.
+    let mut names: BTreeSet<_> = names.filter(|&it| it != "default").map(str::to_owned).collect();
+    if !names.is_empty() {
+        for used in namespaces_in_use()? {
+            names.remove(&used);
+        }
+    }
+    Ok(names)
+}
+
+/// Those of running containers.
+fn namespaces_in_use() -> Result<Vec<String>> {
+    let ids = docker(&["ps", "-q"])?;
+    let mut used = Vec::new();
+    for id in ids.lines() {
+        // A container may be gone between the listing and the look.
+        let Ok(container) = inspect("container", id) else { continue };
+        let key = container["NetworkSettings"]["SandboxKey"].as_str().unwrap_or_default();
+        used.extend(key.rsplit('/').next().map(str::to_owned));
+    }
+    Ok(used)
 }
 
 fn abstract_sockets() -> Result<BTreeSet<String>> {
@@ -177,13 +213,14 @@ mod tests {
         let mut before = Holdings::default();
         before.descriptors.insert("socket:".to_owned(), 2);
         let mut now = before.clone();
-        assert_eq!(now.beyond(&before), Vec::<String>::new());
+        assert!(now.in_agent_beyond(&before).is_empty());
         now.descriptors.insert("socket:".to_owned(), 3);
         now.links.insert("dv0".to_owned());
         now.endpoints = 1;
-        let left = now.beyond(&before);
-        assert_eq!(left.len(), 3, "{left:?}");
-        assert_eq!(before.beyond(&now), Vec::<String>::new());
+        assert_eq!(now.on_host_beyond(&before).len(), 1);
+        assert_eq!(now.in_agent_beyond(&before).len(), 2);
+        assert!(before.on_host_beyond(&now).is_empty());
+        assert!(before.in_agent_beyond(&now).is_empty());
     }
 
     #[test]
