@@ -13,8 +13,11 @@ readonly fast="$driver-fast" plain="$driver-plain"
 work=$(mktemp -d)
 agent=
 
-docker() { as_root docker "$@"; }
+docker() { as_root env docker "$@"; }
 inside() { docker exec "$@"; }
+
+# listens NAME FLAG PORT: whether the container has such a socket (netstat's -u or -t)
+listens() { inside "$driver-$1" netstat -ln "$2" | grep -q ":$3 "; }
 
 # One field of one object in a line of JSON: field NAME <line
 field() { sed -n "s/.*\"$1\":\"\{0,1\}\([^,\"}]*\).*/\1/p" | tail -n 1; }
@@ -103,12 +106,12 @@ memif_rate() { # memif_rate SIZE
     local own to receiver sent received
     own=$(address one MacAddress)
     to=$(address two MacAddress)
-    inside "$driver-two" traffic "$MEMIF" receive --check number --json \
-        --seconds $((SECONDS_EACH + 4)) >"$work/received" 2>/dev/null &
+    inside "$driver-two" traffic "$MEMIF" receive --check number --sleep --json \
+        --seconds $((SECONDS_EACH + 4)) >"$work/received" 2>>"$work.log" &
     receiver=$!
     wait_for 10 "the receiver is connected" owned_by_memif two
     sent=$(inside "$driver-one" traffic "$MEMIF" send --size "$1" --seconds "$SECONDS_EACH" \
-        --src "$own" --dst "$to" --json | field sent_per_second)
+        --src "$own" --dst "$to" --json 2>>"$work.log" | field sent_per_second)
     # Status 2 says that frames were lost: a full ring drops, and the counters below say how many.
     wait "$receiver" || [ $? -eq 2 ] || fail "the receiver failed"
     received=$(field received_per_second <"$work/received")
@@ -120,7 +123,7 @@ memif_rate() { # memif_rate SIZE
 packets() {
     heading "Packets: memif - bridge - memif, one worker, $SECONDS_EACH s each"
     memif_rate 64
-    memif_rate 1518
+    memif_rate 1514
 }
 
 ping_time() { # ping_time FROM TO-ADDRESS
@@ -134,7 +137,7 @@ neighbours() {
     inside "$driver-busy" ping -c 3 -i 0.2 -W 2 "$(docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' "$fast")" |
         sed 's/^/   /'
     inside "$driver-one" ping_responder "$MEMIF" "$(address one IPAddress)" \
-        --mac "$(address one MacAddress)" >/dev/null 2>&1 &
+        --mac "$(address one MacAddress)" >>"$work.log" 2>&1 &
     wait_for 10 "the packet program is connected" owned_by_memif one
     note "and the container whose address a memif program owns"
     inside "$driver-busy" ping -c 3 -i 0.2 -W 2 "$(address one IPAddress)" | sed 's/^/   /'
@@ -151,12 +154,12 @@ rates() { # rates FROM TO: the same programs on either network
     note "$(ping_time "$1" "$to")"
     inside "$driver-$2" netprobe sink 5000 "$SECONDS_EACH" >"$work/sink" &
     sink=$!
-    wait_for 10 "the sink listens" sh -c "docker exec $driver-$2 netstat -lun | grep -q 5000"
+    wait_for 10 "the sink listens" listens "$2" -u 5000
     inside "$driver-$1" netprobe flood "$to:5000" "$SECONDS_EACH" 18 >/dev/null
     wait "$sink"
     note "UDP, 60-byte frames: received $(mpps "$(field per_second <"$work/sink")")"
     inside "$driver-$2" netprobe serve 5001 $megabytes >/dev/null &
-    wait_for 10 "the server listens" sh -c "docker exec $driver-$2 netstat -ltn | grep -q 5001"
+    wait_for 10 "the server listens" listens "$2" -t 5001
     inside "$driver-$1" netprobe fetch "$to:5001" >"$work/fetch"
     wait $!
     note "TCP, one stream: $(awk -v s="$(field seconds <"$work/fetch")" -v m=$megabytes \

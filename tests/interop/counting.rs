@@ -30,14 +30,14 @@ const CASES: &[Case] = &[
         what: "9000 bytes in a chain",
         segments: &[2048, 2048, 2048, 2048, 808],
         queues: 1,
-        ring: 10,
+        ring: 14,
         mbuf: 2048,
     },
     Case {
         what: "3000 bytes in a chain, two queues",
         segments: &[2048, 952],
         queues: 2,
-        ring: 10,
+        ring: 14,
         mbuf: 2048,
     },
 ];
@@ -79,12 +79,16 @@ fn receive(foreign: Foreign, case: &Case, waiting: Waiting) -> Result<()> {
     testpmd.wait_link(true)?;
     peer.wait_links(1)?;
     testpmd.packet_segments(case.segments)?;
-    testpmd.forward("txonly")?;
-    testpmd.start()?;
-    testpmd
-        .wait_stats("testpmd sends", |it| it.tx_packets > ENOUGH)
-        .with_context(|| format!("{:?} {:?}", peer.counts(), peer.words()))?;
-    testpmd.stop()?;
+    if case.segments.len() > 1 {
+        in_rounds(&mut testpmd, &peer)?;
+    } else {
+        testpmd.forward("txonly")?;
+        testpmd.start()?;
+        testpmd
+            .wait_stats("testpmd sends", |it| it.tx_packets > ENOUGH)
+            .with_context(|| format!("{:?} {:?}", peer.counts(), peer.words()))?;
+        testpmd.stop()?;
+    }
     let sent = testpmd.settled_stats()?;
     let received = peer.settled()?;
     let length: u64 = case.segments.iter().map(|&it| u64::from(it)).sum();
@@ -92,6 +96,20 @@ fn receive(foreign: Foreign, case: &Case, waiting: Waiting) -> Result<()> {
     ensure!(received.received_bytes == received.received * length, "{received:?}");
     ensure!(received.faults == 0, "{:?}", peer.words());
     peer.stop()?;
+    Ok(())
+}
+
+/// Sends in rounds that fit into the ring, each read before the next: DPDK 22.11 miscounts the free
+/// slots when a chain meets a full ring, and overruns the ring from then on. (Our end takes that for
+/// what it is, a broken ring, and drops the link.)
+fn in_rounds(testpmd: &mut Testpmd, peer: &Peer) -> Result<()> {
+    testpmd.forward("rxonly")?;
+    for _ in 0..8 {
+        testpmd.start_with_bursts(60)?;
+        testpmd.stop()?;
+        let sent = testpmd.settled_stats()?.tx_packets;
+        peer.wait("the round is read", |it| it.received >= sent)?;
+    }
     Ok(())
 }
 

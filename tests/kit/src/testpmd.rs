@@ -211,6 +211,13 @@ impl Testpmd {
         self.command("start", |line| line.contains("packet forwarding").then_some(()))
     }
 
+    /// Sends `count` bursts of 32 packets on each queue, then starts forwarding.
+    pub fn start_with_bursts(&mut self, count: u32) -> Result<()> {
+        self.command(&format!("start tx_first {count}"), |line| {
+            line.contains("packet forwarding packets/burst").then_some(())
+        })
+    }
+
     /// Stops forwarding; in-flight packets are flushed.
     pub fn stop(&mut self) -> Result<()> {
         self.command("stop", |line| {
