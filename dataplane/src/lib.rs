@@ -7,7 +7,7 @@
 //! * [`gateway`]: what the gateway of a domain answers, pure.
 //! * [`offload`]: checksums and segmentation in software, pure.
 //! * [`tap`]: TAP devices and their batched I/O.
-//! * [`worker`]: threads that poll the ports of their domains and move frames, one copy per hop.
+//! * `worker`: threads that poll the ports of their domains and move frames, one copy per hop.
 //! * [`control`]: the handle that adds, removes and moves ports while traffic runs.
 //!
 //! There is no async runtime in here: workers run to completion and sleep in `epoll`.
