@@ -20,9 +20,10 @@ const MTU: u32 = 1504;
 pub(super) fn serve(socket: &str) -> Result<()> {
     let mut meter = Meter::start()?;
     let dataplane = Dataplane::start(WorkerConfig::default())?;
-    let worker = cpu_time::thread_named("worker-0")?;
     let domain =
         dataplane.create_domain(DomainConfig { mtu: MTU, ..DomainConfig::new("bench") })?;
+    // It has its name by now: it created the domain.
+    let worker = cpu_time::thread_named("worker-0")?;
     let mut ports = Vec::new();
     for (number, mac) in [LOCAL_A, LOCAL_B].into_iter().enumerate() {
         let config = PortConfig { name: format!("port-{number}"), mac: Some(MacAddr(mac)) };
