@@ -25,6 +25,8 @@ use crate::worker::fabric::Fabric;
 
 /// Descriptors taken from one memif queue in a turn.
 const MEMIF_BURST: usize = 64;
+/// Slots between the frame being switched and the one that the processor fetches.
+const FETCH_AHEAD: usize = 8;
 /// Frames read from one TAP queue in a turn.
 const TAP_BURST: usize = 32;
 /// How long after arming a queue the first sleep may last: senders without a memory fence (VPP, DPDK)
@@ -286,7 +288,7 @@ fn turn(input: &mut Input, reader: &mut TapReader, fabric: &mut Fabric) -> Turn 
         Source::Memif(queue) => match queue.batch(MEMIF_BURST) {
             Ok(batch) if batch.is_empty() => Turn::Idle,
             Ok(batch) => {
-                for frame in batch.frames() {
+                for frame in batch.frames().fetch_ahead(FETCH_AHEAD) {
                     fabric.ingress_memif(port, &frame);
                 }
                 drop(batch);

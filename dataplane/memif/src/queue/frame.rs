@@ -73,11 +73,30 @@ impl<'a> Frame<'a> {
 pub struct Frames<'a> {
     regions: &'a [Mapping],
     segments: &'a [Segment],
+    /// How many segments ahead the processor is told to fetch; 0 for not at all.
+    ahead: usize,
 }
 
 impl<'a> Frames<'a> {
     pub(super) fn new(regions: &'a [Mapping], segments: &'a [Segment]) -> Self {
-        Self { regions, segments }
+        Self { regions, segments, ahead: 0 }
+    }
+
+    /// Has the processor fetch the beginning of frames that come `slots` later. It pays for a receiver
+    /// that looks into each frame before it knows what to do with it, as a switch does; one that only
+    /// copies them is faster without.
+    #[must_use]
+    pub fn fetch_ahead(mut self, slots: usize) -> Self {
+        self.ahead = slots;
+        for segment in self.segments.iter().take(slots) {
+            self.fetch(segment);
+        }
+        self
+    }
+
+    #[inline]
+    fn fetch(&self, segment: &Segment) {
+        self.regions[usize::from(segment.region)].prefetch(segment.offset as usize);
     }
 }
 
@@ -94,6 +113,11 @@ impl<'a> Iterator for Frames<'a> {
             length += segment.length;
             chained = segment.chained;
             count += 1;
+        }
+        if self.ahead > 0
+            && let Some(later) = self.segments.get(self.ahead)
+        {
+            self.fetch(later);
         }
         let (segments, rest) = self.segments.split_at(count);
         self.segments = rest;
