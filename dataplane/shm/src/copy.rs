@@ -17,9 +17,15 @@ pub(crate) unsafe fn copy(src: *const u8, dst: *mut u8, len: usize) {
     if len > 128 {
         // SAFETY: the caller's ranges; `ptr::copy` allows them to overlap.
         unsafe { ptr::copy(src, dst, len) };
+    } else if len > 64 {
+        // SAFETY: the caller's ranges, 65 to 128 bytes.
+        unsafe { copy_chunks::<4>(src, dst, len) };
+    } else if len > 32 {
+        // SAFETY: the caller's ranges, 33 to 64 bytes.
+        unsafe { copy_chunks::<2>(src, dst, len) };
     } else if len >= 16 {
-        // SAFETY: the caller's ranges, at least 16 and at most 128 bytes.
-        unsafe { copy_16_to_128(src, dst, len) };
+        // SAFETY: the caller's ranges, 16 to 32 bytes.
+        unsafe { copy_chunks::<1>(src, dst, len) };
     } else if len >= 8 {
         // SAFETY: both 8-byte accesses are inside `len` bytes, which is 8 to 15.
         unsafe { copy_ends::<8>(src, dst, len) };
@@ -49,21 +55,22 @@ unsafe fn copy_ends<const N: usize>(src: *const u8, dst: *mut u8, len: usize) {
     }
 }
 
+/// Loads `N` chunks from the start and `N` up to the end, then stores all: covers `16 * N` to
+/// `32 * N` bytes. The arrays keep the compiler from making a loop of it, and a call to `memmove` of
+/// the loop, which costs more than the copy.
+///
 /// # Safety
-/// As [`copy`], with `16 <= len <= 128`.
+/// As [`copy`], with `16 * N <= len`.
 #[inline]
-unsafe fn copy_16_to_128(src: *const u8, dst: *mut u8, len: usize) {
-    let last = len - 16;
-    // SAFETY: every access is 16 bytes at an offset of at most `len - 16`.
+unsafe fn copy_chunks<const N: usize>(src: *const u8, dst: *mut u8, len: usize) {
+    let last = len - 16 * N;
+    // SAFETY: `len >= 16 * N`, so both ranges of `16 * N` bytes lie inside the caller's; unaligned
+    // access.
     unsafe {
-        let tail = src.add(last).cast::<Chunk>().read_unaligned();
-        let mut at = 0;
-        while at < last {
-            let chunk = src.add(at).cast::<Chunk>().read_unaligned();
-            dst.add(at).cast::<Chunk>().write_unaligned(chunk);
-            at += 16;
-        }
-        dst.add(last).cast::<Chunk>().write_unaligned(tail);
+        let front = src.cast::<[Chunk; N]>().read_unaligned();
+        let back = src.add(last).cast::<[Chunk; N]>().read_unaligned();
+        dst.cast::<[Chunk; N]>().write_unaligned(front);
+        dst.add(last).cast::<[Chunk; N]>().write_unaligned(back);
     }
 }
 

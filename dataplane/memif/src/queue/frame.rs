@@ -25,13 +25,13 @@ impl<'a> Frame<'a> {
     /// frame's.
     #[inline]
     pub fn header<const N: usize>(&self) -> ([u8; N], usize) {
+        let mut bytes = [0; N];
         let first = &self.segments[0];
         if first.length as usize >= N
-            && let Ok(bytes) = self.mapping(first).read_array::<N>(first.offset as usize)
+            && self.mapping(first).read(first.offset as usize, &mut bytes).is_ok()
         {
             return (bytes, N);
         }
-        let mut bytes = [0; N];
         let length = self.copy_to(&mut bytes);
         (bytes, length)
     }

@@ -15,7 +15,8 @@ impl Fabric {
     /// A frame that a memif client sent.
     #[inline]
     pub(crate) fn ingress_memif(&mut self, from: PortSlot, frame: &Frame<'_>) {
-        let (header, copied) = frame.header::<HEADER>();
+        let mut header = [0; HEADER];
+        let copied = frame.copy_to(&mut header);
         let header = &header[..copied];
         let outgoing = Outgoing::Shared { header, frame };
         let Some(verdict) = self.admit(from, &outgoing, 0) else { return };
