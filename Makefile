@@ -1,5 +1,5 @@
 # Every target is one script; see scripts/ for what it does.
-.PHONY: help build release demo test check bench check-deny man completions clean
+.PHONY: help build release demo test check deep bench check-deny man completions clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\): *## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -18,6 +18,9 @@ test:            ## everything: unit tests, real Docker, real DPDK (needs root o
 
 check:           ## format, lints, documentation, layout and licence rules
 	@scripts/check.sh
+
+deep:            ## Miri, loom and the fuzzers (needs nightly Rust, cargo-fuzz and patience)
+	@scripts/deep.sh
 
 bench:           ## the figures, beside what would be used instead (half an hour; needs root or sudo)
 	@scripts/bench.sh
