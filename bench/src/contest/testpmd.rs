@@ -14,7 +14,7 @@ use crate::benchmark::Direction;
 
 /// One way: `txonly` to `rxonly`.
 pub(super) fn one_way(plan: &Plan, direction: Direction, length: u16) -> Result<Sample> {
-    let (mut server, mut client) = pair(plan)?;
+    let (mut server, mut client) = pair(plan, true)?;
     let (receiver, sender) = match direction {
         Direction::ClientToServer => (&mut server, &mut client),
         Direction::ServerToClient => (&mut client, &mut server),
@@ -46,7 +46,7 @@ pub(super) fn one_way(plan: &Plan, direction: Direction, length: u16) -> Result<
 
 /// To and fro: both `io` with bursts of one packet, of which there is one.
 pub(super) fn round_trip(plan: &Plan, length: u16) -> Result<Sample> {
-    let (mut server, mut client) = pair(plan)?;
+    let (mut server, mut client) = pair(plan, false)?;
     for end in [&mut server, &mut client] {
         end.tell("set burst 1")?;
         end.packet_segments(&[length])?;
@@ -68,10 +68,11 @@ pub(super) fn round_trip(plan: &Plan, length: u16) -> Result<Sample> {
 }
 
 /// A linked pair: the server on the first CPU, the client on the second.
-fn pair(plan: &Plan) -> Result<(Testpmd, Testpmd)> {
+fn pair(plan: &Plan, keeps_early: bool) -> Result<(Testpmd, Testpmd)> {
     let socket = unique("pmd");
-    let server = TestpmdOptions { cpu: plan.cores.first, ..TestpmdOptions::server(&socket) };
-    let client = TestpmdOptions { cpu: plan.cores.second, ..TestpmdOptions::client(&socket) };
+    let (first, second) = (plan.cores.first, plan.cores.second);
+    let server = TestpmdOptions { cpu: first, keeps_early, ..TestpmdOptions::server(&socket) };
+    let client = TestpmdOptions { cpu: second, keeps_early, ..TestpmdOptions::client(&socket) };
     let mut server = Testpmd::on_host(&server)?;
     let mut client = Testpmd::on_host(&client)?;
     server.wait_link(true)?;

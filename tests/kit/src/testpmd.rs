@@ -42,6 +42,9 @@ pub struct TestpmdOptions {
     pub device: Vec<String>,
     /// More arguments of DPDK's environment.
     pub eal: Vec<String>,
+    /// What arrived before `start` is forwarded, not thrown away. Not for forwarding single packets:
+    /// DPDK 22.11 then takes nothing from an idle port.
+    pub keeps_early: bool,
     /// More arguments of testpmd itself.
     pub arguments: Vec<String>,
 }
@@ -70,6 +73,7 @@ impl TestpmdOptions {
             cpu: 1,
             device: Vec::new(),
             eal: Vec::new(),
+            keeps_early: true,
             arguments: Vec::new(),
         }
     }
@@ -101,8 +105,9 @@ impl TestpmdOptions {
         line.extend(self.eal.iter().cloned());
         line.extend(["--", "-i"].map(str::to_owned));
         line.extend(["--no-mlockall", "--total-num-mbufs=16384"].map(str::to_owned));
-        // What arrived before `start` is forwarded, not thrown away.
-        line.push("--no-flush-rx".to_owned());
+        if self.keeps_early {
+            line.push("--no-flush-rx".to_owned());
+        }
         // The headroom of 128 bytes is not data.
         line.push(format!("--mbuf-size={}", u32::from(self.mbuf) + 128));
         line.push(format!("--rxq={}", self.queues));
