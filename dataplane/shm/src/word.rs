@@ -40,6 +40,12 @@ macro_rules! shared_word {
                 unsafe { <$atomic>::from_ptr(self.word.as_ptr()) }
             }
 
+            /// Asks the processor to fetch the word's cache line for writing.
+            #[inline]
+            pub fn prefetch_write(&self) {
+                crate::copy::prefetch_write(self.word.as_ptr().cast());
+            }
+
             /// Loads the value without ordering anything.
             #[inline]
             pub fn load_relaxed(&self) -> $value {
@@ -151,6 +157,12 @@ impl Cells {
     #[inline]
     pub fn store_low(&self, index: u16, word: u64) {
         self.words(index).0.store(word, Ordering::Relaxed);
+    }
+
+    /// Asks the processor to fetch the cache line of cell `index` modulo the count for writing.
+    #[inline]
+    pub fn prefetch_write(&self, index: u16) {
+        crate::copy::prefetch_write(std::ptr::from_ref(self.words(index).0).cast());
     }
 
     #[inline]

@@ -157,6 +157,9 @@ impl TxQueue {
     #[inline]
     pub fn push<P: Payload + ?Sized>(&mut self, frame: &P) -> Result<(), TxError> {
         let length = frame.payload_len();
+        if self.next == self.published {
+            self.fetch_for_publishing();
+        }
         let first = self.buffer(self.next)?;
         if (1..=first.length as usize).contains(&length) {
             let target = &self.regions[usize::from(first.region)];
@@ -290,6 +293,17 @@ impl TxQueue {
             return Err(RingFault::MemoryLost);
         }
         Ok(())
+    }
+
+    /// Has the processor fetch the lines that [`TxQueue::flush`] writes, which the receiver reads all the
+    /// time: they then arrive while the frame is copied.
+    #[inline]
+    fn fetch_for_publishing(&self) {
+        self.ring.cells.prefetch_write(self.next);
+        match self.side {
+            Side::Client(_) => self.ring.head.prefetch_write(),
+            Side::Server => self.ring.tail.prefetch_write(),
+        }
     }
 
     /// Fills the next slot, which [`TxQueue::flush`] makes visible.
