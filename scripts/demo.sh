@@ -37,8 +37,10 @@ cleanup() {
         fi
     done
     if [ -n "$agent" ]; then
-        as_root kill "$agent" 2>/dev/null || true
+        # Not by $agent: that is the shell (or sudo) which started it.
+        as_root pkill -TERM -f -- "--plugin-socket /run/docker/plugins/$driver.sock" || true
         wait "$agent" 2>/dev/null || true
+        if pgrep -f -- "--plugin-socket /run/docker/plugins/$driver.sock" >/dev/null; then left=1; fi
     fi
     as_root rm -rf "$work" "/run/docker/plugins/$driver.sock"
     if [ "$status" -ne 0 ]; then

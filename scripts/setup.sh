@@ -29,6 +29,7 @@ find_missing() {
     want dockerd docker.io
     want ip iproute2
     want ping iputils-ping
+    want pkill procps
     static_busybox || packages+=(busybox-static)
     [ "$purpose" = test ] || return 0
     want tcpdump tcpdump
