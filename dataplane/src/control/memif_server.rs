@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -58,8 +58,8 @@ impl MemifServer {
             .map_err(|errno| io("eventfd of the memif thread")(errno.into()))?;
         let wake = Arc::new(wake);
         let (sender, requests) = crossbeam_channel::unbounded();
-        let mut server = Server::new(registry, requests, Arc::clone(&wake))
-            .map_err(io("epoll of the memif thread"))?;
+        let mut server =
+            Server::new(registry, requests, &wake).map_err(io("epoll of the memif thread"))?;
         let thread = std::thread::Builder::new()
             .name("memif-control".to_owned())
             .spawn(move || server.run())
@@ -166,7 +166,6 @@ struct Server {
     registry: Arc<Mutex<Registry>>,
     requests: Receiver<Request>,
     epoll: OwnedFd,
-    wake: Arc<OwnedFd>,
     ports: HashMap<PortId, Served>,
     /// Which port a listener belongs to.
     tokens: HashMap<u64, PortId>,
@@ -180,16 +179,15 @@ impl Server {
     fn new(
         registry: Arc<Mutex<Registry>>,
         requests: Receiver<Request>,
-        wake: Arc<OwnedFd>,
+        wake: &OwnedFd,
     ) -> std::io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(&epoll, &*wake, epoll::EventData::new_u64(MAILBOX), flags)?;
+        epoll::add(&epoll, wake, epoll::EventData::new_u64(MAILBOX), flags)?;
         Ok(Self {
             registry,
             requests,
             epoll,
-            wake,
             ports: HashMap::new(),
             tokens: HashMap::new(),
             last_token: MAILBOX,
@@ -371,12 +369,6 @@ impl Server {
         let _ = registry
             .port_worker(port)
             .and_then(|worker| worker.run(move |worker| worker.detach_memif(port, &state))?);
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = epoll::delete(&self.epoll, self.wake.as_fd());
     }
 }
 

@@ -62,6 +62,18 @@ pub(crate) enum Side {
     Server,
 }
 
+/// Checks that the link is up and its memory is still there.
+#[inline]
+pub(crate) fn check_alive(state: &LinkState, regions: &[Mapping]) -> Result<(), RingFault> {
+    if !state.is_open() {
+        return Err(RingFault::Disconnected);
+    }
+    if regions.iter().any(Mapping::is_lost) {
+        return Err(RingFault::MemoryLost);
+    }
+    Ok(())
+}
+
 /// Checks that a buffer lies inside its region.
 #[inline]
 pub(crate) fn check_range(

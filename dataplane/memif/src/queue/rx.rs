@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use rustix::io::{IoSliceMut, ReadWriteFlags};
 
-use super::{Frames, LinkState, MAX_SEGMENTS, Regions, RingFault, Segment, Side, check_range};
+use super::{
+    Frames, LinkState, MAX_SEGMENTS, Regions, RingFault, Segment, Side, check_alive, check_range,
+};
 use crate::descriptor::Descriptor;
 use crate::ring::Ring;
 
@@ -131,7 +133,7 @@ impl RxQueue {
         if usize::from(cached) >= max {
             return Ok(cached);
         }
-        self.check_alive()?;
+        check_alive(&self.state, &self.regions)?;
         let index = match self.side {
             Side::Client(_) => &self.ring.tail,
             Side::Server => &self.ring.head,
@@ -152,17 +154,6 @@ impl RxQueue {
             self.next_buffer.fetch(&self.regions);
         }
         Ok(available)
-    }
-
-    #[inline]
-    fn check_alive(&self) -> Result<(), RingFault> {
-        if !self.state.is_open() {
-            return Err(RingFault::Disconnected);
-        }
-        if self.regions.iter().any(shm::Mapping::is_lost) {
-            return Err(RingFault::MemoryLost);
-        }
-        Ok(())
     }
 
     /// Loads and checks descriptors until `max` is reached at the end of a frame, or the ring ends.
@@ -307,7 +298,7 @@ impl RxQueue {
     /// # Errors
     /// [`RingFault`] when the link is down.
     pub fn arm(&mut self) -> Result<Armed, RingFault> {
-        self.check_alive()?;
+        check_alive(&self.state, &self.regions)?;
         self.release();
         let index = match self.side {
             Side::Client(_) => &self.ring.tail,

@@ -7,7 +7,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use shm::Mapping;
 
-use super::{Frame, LinkState, MAX_SEGMENTS, Regions, RingFault, Segment, Side, check_range};
+use super::{
+    Frame, LinkState, MAX_SEGMENTS, Regions, RingFault, Segment, Side, check_alive, check_range,
+};
 use crate::descriptor::Descriptor;
 use crate::ring::Ring;
 
@@ -262,7 +264,7 @@ impl TxQueue {
 
     #[cold]
     fn reload(&mut self) -> Result<(), RingFault> {
-        self.check_alive()?;
+        check_alive(&self.state, &self.regions)?;
         let size = self.ring.size();
         match self.side {
             Side::Client(_) => {
@@ -281,16 +283,6 @@ impl TxQueue {
                 }
                 self.peer = head;
             }
-        }
-        Ok(())
-    }
-
-    fn check_alive(&self) -> Result<(), RingFault> {
-        if !self.state.is_open() {
-            return Err(RingFault::Disconnected);
-        }
-        if self.regions.iter().any(Mapping::is_lost) {
-            return Err(RingFault::MemoryLost);
         }
         Ok(())
     }
