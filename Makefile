@@ -1,5 +1,7 @@
 # Every target is one script; see scripts/ for what it does.
-.PHONY: help build release demo test check deep bench check-deny man completions clean
+API_DIR ?= /usr/share/vpp/api
+
+.PHONY: help build release install deb shim demo test check deep bench bench-full guard check-deny vpp-api man completions clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\): *## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -10,6 +12,15 @@ build:           ## the agent and the memif examples, unoptimised
 release:         ## the agent and the memif examples, optimised: target/release/
 	cargo build --locked --release --bins --examples -p dockervpp -p memif-rs
 
+shim:            ## the preload library: target/shim/libvcl_shim.so
+	@scripts/shim.sh
+
+install:         ## the agent to /usr/local/bin, the preload library to /usr/lib/dockervpp (root or sudo)
+	@scripts/install.sh
+
+deb:             ## a Debian package in dist/
+	@scripts/deb.sh
+
 demo:            ## two minutes from nothing to packets (installs what is missing, needs root or sudo)
 	@scripts/demo.sh
 
@@ -19,14 +30,24 @@ test:            ## everything: unit tests, real Docker, real DPDK (needs root o
 check:           ## format, lints, documentation, layout and licence rules
 	@scripts/check.sh
 
-deep:            ## Miri, loom and the fuzzers (needs nightly Rust, cargo-fuzz and patience)
+deep:            ## Miri, loom, the fuzzers, endurance (needs nightly Rust, cargo-fuzz and patience)
 	@scripts/deep.sh
 
-bench:           ## the figures, beside what would be used instead (half an hour; needs root or sudo)
+bench:           ## the figures, beside what would be used instead (ten minutes; needs root or sudo)
 	@scripts/bench.sh
+
+bench-full:      ## all of them, ten runs each (forty minutes; an idle machine)
+	@scripts/bench.sh --full
+
+guard:           ## instructions of the hot paths, beside those of the commit before
+	@scripts/guard.sh
 
 check-deny:      ## `make check` with cargo-deny, which is compiled first if it is absent
 	@scripts/check.sh --install-deny
+
+vpp-api:         ## the messages of vpp-api-client, from VPP's definitions in API_DIR
+	cargo run --locked -p vpp-api-generator -- "$(API_DIR)" driver/vpp-api-client/src \
+		--messages driver/vpp-api-client/messages.txt
 
 man:             ## manual pages in dist/man/
 	@scripts/dist.sh man

@@ -30,6 +30,6 @@ fi
 
 if command -v shellcheck >/dev/null; then
     heading "Shell scripts"
-    shellcheck -x .ci/run scripts/*.sh
+    shellcheck -x .ci/run scripts/*.sh packaging/debian/{postinst,prerm,postrm}
 fi
 heading "All checks passed"

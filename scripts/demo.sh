@@ -76,7 +76,7 @@ start_agent() {
     heading "Starting the agent"
     note "dockervpp serve (as driver $driver, beside any agent that runs here already)"
     as_root mkdir -p /run/docker/plugins
-    as_root "$target/dockervpp" serve --plugin-socket "/run/docker/plugins/$driver.sock" \
+    as_root "$target/dockervpp" serve --config /dev/null --plugin-socket "/run/docker/plugins/$driver.sock" \
         --control-socket "$work/control.sock" --state-dir "$work/state" >"$work.log" 2>&1 &
     agent=$!
     wait_for 20 "the agent answers" dockervpp show networks

@@ -28,6 +28,8 @@ find_missing() {
     want docker docker.io
     want dockerd docker.io
     want ip iproute2
+    want nft nftables
+    want iptables iptables
     want ping iputils-ping
     want pkill procps
     static_busybox || packages+=(busybox-static)
@@ -35,6 +37,21 @@ find_missing() {
     want tcpdump tcpdump
     want dpdk-testpmd dpdk-dev
     memif_driver || packages+=(librte-net-memif)
+    # Unmodified programs for both ends of sessions.
+    want curl curl
+    want iperf3 iperf3
+    want nc.openbsd netcat-openbsd
+    want nginx nginx-light
+    want redis-benchmark redis-tools
+    want redis-server redis-server
+    want sockperf sockperf
+    want socat socat
+    want wrk wrk
+    # Debian's own: the suites put it into images, with its library.
+    [ -d /usr/lib/python3 ] && [ -x /usr/bin/python3 ] || packages+=(python3)
+    want musl-gcc musl-tools
+    # Counts instructions for the regression guard.
+    want valgrind valgrind
 }
 
 # Names that differ between releases of Debian: the memif driver carries DPDK's ABI in its name,

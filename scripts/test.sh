@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # All tests: of the crates, then the suites against a real Docker Engine and real DPDK.
-# Usage: test.sh [unit|docker|interop]...   (all of them by default)
+# Usage: test.sh [unit|shim|package|docker|interop|sessions]...   (all of them by default)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
 . scripts/common.sh
 
-[ $# -gt 0 ] || set -- unit docker interop
+[ $# -gt 0 ] || set -- unit shim package docker interop sessions
 scripts/setup.sh test
 need_cargo
 
@@ -15,7 +15,7 @@ run_suite() {
     local triple runner
     triple=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
     runner="CARGO_TARGET_${triple}_RUNNER"
-    [ "$(id -u)" -eq 0 ] || export "$runner=sudo --preserve-env=CI,CARGO,DOCKERVPP_TEST_BINARIES,RUST_BACKTRACE"
+    [ "$(id -u)" -eq 0 ] || export "$runner=sudo --preserve-env=CI,CARGO,DOCKERVPP_TEST_BINARIES,DOCKERVPP_TEST_SHIM,DOCKERVPP_TEST_DEEP,DOCKERVPP_TEST_ENGINE,DOCKERVPP_TEST_VCL,RUST_BACKTRACE"
     cargo test --locked -p tests --test "$1" -- --test-threads=1
     unset "$runner"
 }
@@ -35,16 +35,25 @@ for part in "$@"; do
             heading "Tests of the crates"
             unit_tests
             ;;
-        docker | interop)
+        shim | package | docker | interop | sessions)
             heading "Suite: $part"
             # Built by the caller, so that a suite that runs as root never compiles.
             cargo build --locked --workspace --bins --examples
+            if [ "$part" = shim ]; then
+                scripts/shim.sh
+                cargo build --locked -p session --features broker --example broker
+            fi
             DOCKERVPP_TEST_BINARIES="$(cargo metadata --format-version 1 --no-deps --locked |
                 sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug"
             export DOCKERVPP_TEST_BINARIES
+            [ "$part" != package ] || scripts/shim.sh
+            if [ "$part" = sessions ]; then
+                scripts/shim.sh
+                export DOCKERVPP_TEST_SHIM="$DOCKERVPP_TEST_BINARIES/../shim/libvcl_shim.so"
+            fi
             run_suite "$part"
             ;;
-        *) fail "usage: test.sh [unit|docker|interop]..." ;;
+        *) fail "usage: test.sh [unit|shim|package|docker|interop|sessions]..." ;;
     esac
 done
 heading "All tests passed"

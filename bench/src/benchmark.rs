@@ -1,27 +1,59 @@
-//! What a benchmark is: contestants that do the same work, and claims about their figures.
+//! What a benchmark is: contestants that do the same work, and claims about their figures. All of it is
+//! data: a workload, who does it, and its parameters.
 
+use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One benchmark. Everything that differs between its contestants is in their [`Setup`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Benchmark {
     /// The name on the command line.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
+    /// Benchmarks of one family differ in [`Benchmark::scale`] and are points of one curve; on the
+    /// command line the family names them all.
+    pub(crate) family: &'static str,
+    pub(crate) scale: Option<Scale>,
     /// What is done and how it is counted.
-    pub(crate) about: &'static str,
+    pub(crate) about: String,
     /// What the contestants are measured in.
     pub(crate) metric: Metric,
+    /// The smallest suite that it is part of.
+    pub(crate) suite: Suite,
     /// Who takes part, in the order in which they are run.
-    pub(crate) contestants: &'static [Contestant],
+    pub(crate) contestants: Vec<Contestant>,
     /// What is to be shown.
-    pub(crate) claims: &'static [Claim],
+    pub(crate) claims: Vec<Claim>,
+}
+
+/// A point on a curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scale {
+    /// What the curve is drawn over, `ports`.
+    pub(crate) axis: String,
+    /// How many.
+    pub(crate) at: f64,
+}
+
+/// How much is run.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Suite {
+    /// The claims, and the ends of each curve, in minutes.
+    Quick,
+    /// All of it, at least ten runs of each.
+    #[default]
+    Full,
 }
 
 /// One way of doing a benchmark's work.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Contestant {
     /// Its name, unique in its benchmark.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Whose it is.
     pub(crate) party: Party,
     /// How it is run.
@@ -29,7 +61,7 @@ pub(crate) struct Contestant {
 }
 
 /// Whose a contestant is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Party {
     /// What this project claims something about.
@@ -47,6 +79,27 @@ impl Party {
     }
 }
 
+/// What peers can be, on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PeerKind {
+    /// The kernel's TCP over veth and a bridge, as Docker's bridge driver sets it up.
+    DockerBridge,
+    /// The kernel's TCP over its loopback interface.
+    Loopback,
+    /// The kernel's unix sockets.
+    UnixSocket,
+    /// A container without network.
+    NoNetwork,
+    /// DPDK's testpmd.
+    Testpmd,
+    /// FD.io VPP.
+    Vpp,
+    /// A plain copy through memory: the bound of all that share memory.
+    Memory,
+    /// A subject without what is injected into the other: how the suite tests itself.
+    Itself,
+}
+
 /// Which program does the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Program {
@@ -61,6 +114,69 @@ pub(crate) enum Program {
 pub(crate) enum Direction {
     ClientToServer,
     ServerToClient,
+    Both,
+}
+
+/// What a receiver does while nothing comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Waiting {
+    /// Looks again and again.
+    Polling,
+    /// Looks for some microseconds, then sleeps.
+    Adaptive,
+    /// Sleeps.
+    Interrupt,
+}
+
+/// What is done to a subject on purpose, to see whether the figures show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Fault {
+    /// Each answer is held back for so many nanoseconds.
+    Delay(u64),
+    /// One of so many requests is not answered.
+    Loss(u64),
+}
+
+/// Frames over a memif link, as fast as they go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frames {
+    pub(crate) program: Program,
+    pub(crate) direction: Direction,
+    /// Bytes of a frame.
+    pub(crate) length: u32,
+    /// Queues each way.
+    pub(crate) queues: u16,
+    pub(crate) waiting: Waiting,
+}
+
+/// What switches frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Switch {
+    Ours,
+    Vpp,
+}
+
+/// Which frames a bridge gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Traffic {
+    /// Each port sends to the next.
+    Unicast,
+    /// The first port sends to all.
+    Flood,
+}
+
+/// Frames through a bridge domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bridging {
+    pub(crate) ports: u16,
+    /// Addresses of stations, on all ports together.
+    pub(crate) addresses: u32,
+    pub(crate) traffic: Traffic,
+    /// Bytes of a frame.
+    pub(crate) length: u16,
 }
 
 /// What a container of the start-time benchmark is attached to.
@@ -74,35 +190,106 @@ pub(crate) enum Attachment {
     Ours(&'static str),
 }
 
+/// What two containers do with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// iperf3: one stream, as fast as it goes.
+    Stream,
+    /// sockperf ping-pong with 64-byte messages over TCP; the round trip of this many thousandths of
+    /// the messages.
+    PingPong { per_mille: u16 },
+    /// redis-benchmark, `GET`.
+    Redis { clients: u16, pipeline: u16 },
+    /// wrk asking nginx for a small page, on connections that stay or one for each request.
+    Web { keep_alive: bool },
+}
+
+/// What a program of this suite does over stream sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SocketLoad {
+    pub(crate) connections: u32,
+    /// Bytes of a message.
+    pub(crate) message: u32,
+    pub(crate) rhythm: Rhythm,
+}
+
+/// When messages are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Rhythm {
+    /// One way, whenever there is room.
+    Stream,
+    /// One on each connection, the next when the answer is there.
+    RoundTrip,
+    /// So many a second over all connections in turn, whatever became of the ones before.
+    Fixed(u64),
+}
+
+/// How two programs are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joint {
+    /// Two containers on a network of Docker's bridge driver.
+    DockerBridge,
+    /// Two containers on a network of ours with this `attach` option; which of server and client have
+    /// the preload library.
+    Ours { attach: &'static str, server: bool, client: bool },
+    /// On the host, over the loopback interface.
+    Loopback,
+    /// On the host, over a unix socket.
+    UnixSocket,
+}
+
 /// Workload and parameters of a contestant.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Setup {
-    /// Frames of `length` bytes from one process to another over one queue.
-    OneWay { program: Program, direction: Direction, length: u16 },
+    /// Frames from one process to another.
+    Frames(Frames),
     /// One frame of `length` bytes that both ends send back at once.
-    RoundTrip { program: Program, length: u16 },
-    /// Two memif clients of a bridge domain with one worker, sending to each other.
-    Bridge { length: u16 },
+    RoundTrip { program: Program, length: u32, waiting: Waiting, fault: Option<Fault> },
+    /// Frames at a fixed rate to a process that sends them back.
+    Paced { length: u32, rate: u64, waiting: Waiting, fault: Option<Fault> },
+    /// Memif clients of a bridge domain, sending to each other.
+    Bridge { switch: Switch, bridging: Bridging },
     /// An agent that serves `endpoints` idle containers.
     IdleAgent { endpoints: usize },
+    /// Endpoints made and joined over the agent's side of Docker's protocol, without Docker.
+    Endpoints { attach: &'static str, endpoints: u32 },
+    /// The memory and CPU time of an agent with so many endpoints made that way.
+    Footprint { attach: &'static str, endpoints: u32 },
     /// `docker run --rm … true`, from start to finish.
     DockerRun { attachment: Attachment },
+    /// Unmodified programs in two containers.
+    Programs { work: Work, joint: Joint },
+    /// A program of this suite over stream sockets.
+    Sockets { joint: Joint, load: SocketLoad },
+    /// Two threads copying through one ring in shared memory.
+    MemoryCopy,
     /// Something that this suite cannot run.
-    Absent { reason: &'static str },
+    Absent { peer: PeerKind, reason: &'static str },
 }
 
 /// A unit, and which way is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Metric {
     /// Million packets per second; more is better.
     Mpps,
     /// Microseconds; less is better.
     Microseconds,
+    /// Nanoseconds of the worker for a packet; less is better.
+    NanosecondsPerPacket,
     /// CPU time in per cent of one core; less is better.
     PercentOfCore,
     /// Seconds; less is better.
     Seconds,
+    /// Milliseconds; less is better.
+    Milliseconds,
+    /// Mebibytes of resident memory; less is better.
+    Mebibytes,
+    /// Gigabits per second; more is better.
+    GigabitsPerSecond,
+    /// Thousand requests per second; more is better.
+    ThousandPerSecond,
 }
 
 impl Metric {
@@ -110,28 +297,42 @@ impl Metric {
         match self {
             Self::Mpps => "Mpps",
             Self::Microseconds => "µs",
+            Self::NanosecondsPerPacket => "ns",
             Self::PercentOfCore => "% of a core",
             Self::Seconds => "s",
+            Self::Milliseconds => "ms",
+            Self::Mebibytes => "MiB",
+            Self::GigabitsPerSecond => "Gbit/s",
+            Self::ThousandPerSecond => "thousand/s",
         }
+    }
+
+    pub(crate) fn more_is_better(self) -> bool {
+        matches!(self, Self::Mpps | Self::GigabitsPerSecond | Self::ThousandPerSecond)
     }
 }
 
 /// A promise that the figures are held against.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Claim {
     /// About the ratio of two medians; without a bound it is only shown.
-    Ratio { subject: &'static str, peer: &'static str, bound: Option<Bound> },
+    Ratio { subject: String, peer: String, bound: Option<Bound> },
+    /// About the difference of two medians.
+    Difference { subject: String, peer: String, bound: Bound },
     /// About one median.
-    Value { subject: &'static str, bound: Bound },
+    Value { subject: String, bound: Bound },
+    /// About the median of one of the details.
+    Detail { subject: String, detail: String, bound: Bound },
 }
 
 /// A limit on a figure.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Bound {
     AtLeast(f64),
     AtMost(f64),
     Below(f64),
+    Within { expected: f64, tolerance: f64 },
 }
 
 impl Bound {
@@ -140,7 +341,13 @@ impl Bound {
             Self::AtLeast(limit) => value >= limit,
             Self::AtMost(limit) => value <= limit,
             Self::Below(limit) => value < limit,
+            Self::Within { expected, tolerance } => (value - expected).abs() <= tolerance,
         }
+    }
+
+    /// Whether all that keeps the bound lies between two figures.
+    pub(crate) fn is_inside(self, [low, high]: [f64; 2]) -> bool {
+        matches!(self, Self::Within { expected, .. } if low < expected && expected < high)
     }
 
     pub(crate) fn text(self, unit: &str) -> String {
@@ -148,6 +355,7 @@ impl Bound {
             Self::AtLeast(limit) => format!("≥ {limit}{unit}"),
             Self::AtMost(limit) => format!("≤ {limit}{unit}"),
             Self::Below(limit) => format!("< {limit}{unit}"),
+            Self::Within { expected, tolerance } => format!("{expected} ± {tolerance}{unit}"),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time of each thread of a process, by thread id.
 ///
@@ -56,6 +57,13 @@ pub(crate) fn thread(id: u32) -> Result<u64> {
     on_cpu(&fs::read_to_string(&path).with_context(|| path.clone())?)
 }
 
+/// CPU time of this process, all of its threads, those that ended included.
+pub(crate) fn this_process() -> u64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let of = |it: i64| u64::try_from(it).unwrap_or_default();
+    of(time.tv_sec) * 1_000_000_000 + of(time.tv_nsec)
+}
+
 /// The first number of a schedstat file (Linux `Documentation/scheduler/sched-stats.rst`).
 fn on_cpu(schedstat: &str) -> Result<u64> {
     let first = schedstat.split_whitespace().next().context("schedstat is empty")?;
@@ -77,5 +85,6 @@ mod tests {
     fn this_process_has_used_some() {
         let own = threads(std::process::id()).unwrap();
         assert!(own.values().any(|&time| time > 0));
+        assert!(this_process() > 0);
     }
 }

@@ -4,12 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::cores::Cores;
+use crate::counters;
 
 /// A description. What the machine does not tell is `None`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Machine {
     pub(crate) cpu: Option<String>,
     /// CPUs that are online.
@@ -27,12 +30,21 @@ pub(crate) struct Machine {
     pub(crate) mitigations: Vec<String>,
     /// The frequency governor.
     pub(crate) governor: Option<String>,
+    /// What the kernel reads its clock from.
+    #[serde(default)]
+    pub(crate) clock: Option<String>,
+    /// Huge pages that are set aside, and whether the kernel makes them by itself.
+    #[serde(default)]
+    pub(crate) huge_pages: Option<String>,
+    /// Whether the kernel counts cycles and instructions here, and if not why.
+    #[serde(default)]
+    pub(crate) cycles: Option<String>,
     /// Load averages over 1, 5 and 15 minutes at the start.
     pub(crate) load_before: Option<String>,
     /// The same at the end.
     pub(crate) load_after: Option<String>,
     /// Versions by program.
-    pub(crate) versions: Vec<(&'static str, String)>,
+    pub(crate) versions: Vec<(String, String)>,
     /// What makes the figures doubtful.
     pub(crate) warnings: Vec<String>,
 }
@@ -55,6 +67,9 @@ impl Machine {
                 "/sys/devices/system/cpu/cpu{}/cpufreq/scaling_governor",
                 cores.first
             )),
+            clock: read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+            huge_pages: huge_pages(),
+            cycles: Some(counters::offered()),
             load_before: load(),
             load_after: None,
             versions: versions(),
@@ -107,6 +122,13 @@ fn memory() -> Option<u64> {
     Some(kibibytes / 1024)
 }
 
+fn huge_pages() -> Option<String> {
+    let own = read("/sys/kernel/mm/transparent_hugepage/enabled");
+    let own = own.and_then(|it| Some(it.split_once('[')?.1.split_once(']')?.0.to_owned()));
+    let set_aside = field(&read("/proc/meminfo")?, "HugePages_Total")?.to_owned();
+    Some(format!("{set_aside} set aside; by itself: {}", own.as_deref().unwrap_or("not told")))
+}
+
 fn mitigations() -> Vec<String> {
     let Ok(entries) = fs::read_dir("/sys/devices/system/cpu/vulnerabilities") else {
         return Vec::new();
@@ -122,7 +144,7 @@ fn mitigations() -> Vec<String> {
     found
 }
 
-fn versions() -> Vec<(&'static str, String)> {
+fn versions() -> Vec<(String, String)> {
     let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let found = [
         ("dockervpp", Some(env!("CARGO_PKG_VERSION").to_owned())),
@@ -132,8 +154,9 @@ fn versions() -> Vec<(&'static str, String)> {
             "testpmd",
             first_line("dpkg-query", &["--show", "--showformat", "${Version}", "dpdk-dev"]),
         ),
+        ("VPP", kit::vpp::Files::find().map(|it| it.daemon.display().to_string())),
     ];
-    found.into_iter().filter_map(|(name, version)| Some((name, version?))).collect()
+    found.into_iter().filter_map(|(name, version)| Some((name.to_owned(), version?))).collect()
 }
 
 fn first_line(program: &str, arguments: &[&str]) -> Option<String> {

@@ -3,17 +3,21 @@
 use std::fmt::Write as _;
 
 use crate::benchmark::Party;
+use crate::figure::figure;
+use crate::judgement::{ClaimResult, Verdict};
 use crate::machine::Machine;
-use crate::report::{
-    BenchmarkReport, ClaimReport, ContestantReport, Method, Outcome, Report, Verdict,
-};
+use crate::result::{BenchmarkResult, ContestantResult, Method, Outcome, Results};
+use crate::statistics::growth;
+use crate::targets;
 
 /// The whole report.
-pub(crate) fn render(report: &Report) -> String {
+pub(crate) fn render(results: &Results) -> String {
     let mut text = String::from("# Benchmarks\n\n");
-    machine(&mut text, &report.machine);
-    method(&mut text, &report.method);
-    for benchmark in &report.benchmarks {
+    machine(&mut text, &results.machine);
+    method(&mut text, &results.method);
+    target_rows(&mut text, results);
+    curves(&mut text, results);
+    for benchmark in &results.benchmarks {
         render_benchmark(&mut text, benchmark);
     }
     text
@@ -43,6 +47,10 @@ fn machine(text: &mut String, machine: &Machine) {
     put!(text, "| governor | {} |", machine.governor.clone().unwrap_or_else(unknown));
     let load = |it: &Option<String>| it.clone().unwrap_or_else(unknown);
     let (before, after) = (load(&machine.load_before), load(&machine.load_after));
+    let clock = machine.clock.clone().unwrap_or_else(unknown);
+    put!(text, "| clock | {clock} |");
+    put!(text, "| huge pages | {} |", machine.huge_pages.clone().unwrap_or_else(unknown));
+    put!(text, "| cycles, instructions | {} |", machine.cycles.clone().unwrap_or_else(unknown));
     put!(text, "| load average | {before} before, {after} after |");
     for (program, version) in &machine.versions {
         put!(text, "| {program} | {version} |");
@@ -53,15 +61,70 @@ fn machine(text: &mut String, machine: &Machine) {
 }
 
 fn method(text: &mut String, method: &Method) {
-    let Method { runs, seconds, warm_up_seconds, order } = method;
+    let Method { runs, seconds, warm_up_seconds, order, intervals, .. } = method;
     put!(
         text,
         "\nMethod: {runs} {order} runs of {seconds} s after {warm_up_seconds} s of warm-up; medians and \
-         quartiles of the runs, ratios of the medians."
+         quartiles of the runs, ratios of the medians with {} % intervals ({} draws of whole pairs, from 5 \
+         pairs on).",
+        intervals.confidence * 100.0,
+        intervals.draws
     );
 }
 
-fn render_benchmark(text: &mut String, benchmark: &BenchmarkReport) {
+fn target_rows(text: &mut String, results: &Results) {
+    put!(
+        text,
+        "\n## Targets\n\n| work | peer | figure | interval | target | |\n|---|---|---|---|---|---|"
+    );
+    for row in targets::rows(results) {
+        let (work, peer) = (row.work, row.peer);
+        match &row.claim {
+            None => put!(text, "| {work} | {peer} | – | – | – | {} was not run |", row.benchmark),
+            Some(claim) => {
+                let (value, interval, target) = claim_cells(claim);
+                let verdict = verdict(claim.verdict);
+                put!(text, "| {work} | {peer} | {value} | {interval} | {target} | {verdict} |");
+            }
+        }
+    }
+}
+
+/// How each curve grows, in the order of their names.
+fn curves(text: &mut String, results: &Results) {
+    let curves = results.curves();
+    if curves.is_empty() {
+        return;
+    }
+    put!(
+        text,
+        "\n## Curves\n\n| curve | contestant | over | figures | growth |\n|---|---|---|---|---|"
+    );
+    for (family, points) in curves {
+        let axis = points[0].scale.as_ref().map_or("", |it| it.axis.as_str());
+        for contestant in &points[0].contestants {
+            let at = |it: &&BenchmarkResult| {
+                let median = it.contestant(&contestant.name)?.outcome.summary()?.median;
+                Some((it.scale.as_ref()?.at, median))
+            };
+            let line: Vec<(f64, f64)> = points.iter().filter_map(at).collect();
+            let Some(((first, low), (last, high))) = line.first().zip(line.last()) else {
+                continue;
+            };
+            let growth = growth(&line).map_or("too few points", |it| it.label());
+            put!(
+                text,
+                "| {family} | {} | {axis}, {first} – {last} | {} – {} {} | {growth} |",
+                contestant.name,
+                figure(*low),
+                figure(*high),
+                points[0].unit
+            );
+        }
+    }
+}
+
+fn render_benchmark(text: &mut String, benchmark: &BenchmarkResult) {
     put!(text, "\n## {}\n\n{}\n", benchmark.name, benchmark.about);
     put!(text, "| contestant | median, {} | min | quartiles | max | more |", benchmark.unit);
     put!(text, "|---|---|---|---|---|---|");
@@ -69,7 +132,7 @@ fn render_benchmark(text: &mut String, benchmark: &BenchmarkReport) {
         put!(text, "{}", row(contestant));
     }
     if !benchmark.claims.is_empty() {
-        put!(text, "\n| claim | figure | target | |\n|---|---|---|---|");
+        put!(text, "\n| claim | figure | interval | target | |\n|---|---|---|---|---|");
     }
     for claim in &benchmark.claims {
         put!(text, "{}", claim_row(claim));
@@ -77,10 +140,10 @@ fn render_benchmark(text: &mut String, benchmark: &BenchmarkReport) {
     placement(text, benchmark);
 }
 
-fn row(contestant: &ContestantReport) -> String {
+fn row(contestant: &ContestantResult) -> String {
     let name = match contestant.party {
         Party::Subject => format!("**{}**", contestant.name),
-        Party::Peer => contestant.name.to_owned(),
+        Party::Peer => contestant.name.clone(),
     };
     match &contestant.outcome {
         Outcome::Absent { reason } => format!("| {name} | absent: {reason} | | | | |"),
@@ -109,20 +172,29 @@ fn row(contestant: &ContestantReport) -> String {
     }
 }
 
-fn claim_row(claim: &ClaimReport) -> String {
-    let unit = if claim.unit.is_empty() { String::new() } else { format!(" {}", claim.unit) };
-    let target = claim.bound.map_or_else(String::new, |it| it.text(&unit));
-    let value = claim.figure.map_or_else(|| "–".to_owned(), |it| figure(it) + &unit);
-    let verdict = match claim.verdict {
-        Verdict::Holds => "holds",
-        Verdict::Missed => "**missed**",
-        Verdict::Shown => "",
-        Verdict::NotMeasured => "not measured",
-    };
-    format!("| {} | {value} | {target} | {verdict} |", claim.what)
+fn claim_row(claim: &ClaimResult) -> String {
+    let (value, interval, target) = claim_cells(claim);
+    format!("| {} | {value} | {interval} | {target} | {} |", claim.what, verdict(claim.verdict))
 }
 
-fn placement(text: &mut String, benchmark: &BenchmarkReport) {
+/// Figure, interval and bound.
+fn claim_cells(claim: &ClaimResult) -> (String, String, String) {
+    let unit = if claim.unit.is_empty() { String::new() } else { format!(" {}", claim.unit) };
+    let dash = || "–".to_owned();
+    let value = claim.figure.map_or_else(dash, |it| figure(it) + &unit);
+    let interval =
+        claim.interval.map_or_else(dash, |it| format!("{} – {}", figure(it.low), figure(it.high)));
+    (value, interval, claim.bound.map_or_else(String::new, |it| it.text(&unit)))
+}
+
+fn verdict(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Missed => "**missed**".to_owned(),
+        other => other.label().to_owned(),
+    }
+}
+
+fn placement(text: &mut String, benchmark: &BenchmarkResult) {
     let mut places: Vec<String> = Vec::new();
     for place in benchmark.contestants.iter().flat_map(|it| &it.placement) {
         let place = match place.cpu {
@@ -138,25 +210,23 @@ fn placement(text: &mut String, benchmark: &BenchmarkReport) {
     }
 }
 
-/// Three significant digits at least, without an exponent.
-fn figure(value: f64) -> String {
-    let digits = match value.abs() {
-        it if it >= 100.0 || it == 0.0 => 0,
-        it if it >= 10.0 => 1,
-        it if it >= 1.0 => 2,
-        it if it >= 0.1 => 3,
-        _ => 4,
-    };
-    format!("{value:.digits$}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture;
 
     #[test]
-    fn figures_keep_three_digits() {
-        let texts = [0.0, 0.012_34, 0.456_7, 1.234, 19.71, 123_456.7].map(figure);
-        assert_eq!(texts, ["0", "0.0123", "0.457", "1.23", "19.7", "123457"]);
+    fn all_that_was_measured_and_all_that_was_not_is_in_it() {
+        let text = render(&fixture::results());
+        for part in [
+            "| ours / theirs | 0.502 | ",
+            "| ≤ 0.8 | holds |",
+            "| absent | absent: needs <it> |",
+            "| memif round trip, polling | testpmd | – | – | – | memif-round-trip was not run |",
+            "| bridge-ports | ours | ports, 2 – 64 |",
+            "Placement: all on CPU 1.",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
     }
 }

@@ -97,6 +97,9 @@ pub struct PortConfig {
     /// The endpoint's own address: pinned in the FDB, never learnt elsewhere. `None` for a port
     /// that only learns.
     pub mac: Option<MacAddr>,
+    /// Exchanges frames with every port, also in a domain that isolates its ports: the way to a gateway
+    /// that is a station of its own.
+    pub open: bool,
 }
 
 /// How the engine, as memif server, treats the clients of one port.

@@ -1,4 +1,4 @@
-//! The embedded engine: L2 bridge domains whose ports are memif links and TAP devices.
+//! The embedded engine: L2 bridge domains whose ports are memif links, TAP devices and network stacks.
 //!
 //! Layers, bottom up:
 //!
@@ -7,6 +7,7 @@
 //! * [`gateway`]: what the gateway of a domain answers, pure.
 //! * [`offload`]: checksums and segmentation in software, pure.
 //! * [`tap`]: TAP devices and their batched I/O.
+//! * [`stack_port`]: queues to a network stack of this process.
 //! * `worker`: threads that poll the ports of their domains and move frames, one copy per hop.
 //! * [`control`]: the handle that adds, removes and moves ports while traffic runs.
 //!
@@ -21,6 +22,7 @@ pub mod gateway;
 pub mod mac;
 pub mod offload;
 pub mod packet;
+pub mod stack_port;
 pub mod tap;
 mod worker;
 

@@ -97,6 +97,26 @@ fn isolated_stations_do_not_reach_each_other() {
 }
 
 #[test]
+fn isolated_stations_reach_an_open_one_and_it_them() {
+    let engine = engine();
+    let mut config = DomainConfig::new("isolated");
+    config.isolation = true;
+    let domain = engine.create_domain(config).expect("domain");
+    let mut one = Station::join(&engine, domain, 1);
+    let mut two = Station::join(&engine, domain, 2);
+    let mut gateway = Station::open_to_all(&engine, domain, 3);
+    one.send(&unicast(mac(1), mac(3), 60));
+    assert_eq!(gateway.receive().len(), 60);
+    gateway.send(&unicast(mac(3), mac(1), 61));
+    assert_eq!(one.receive().len(), 61);
+    // A broadcast of one station reaches the open port alone; one of the open port, all.
+    one.send(&unicast(mac(1), MacAddr::BROADCAST, 62));
+    assert_eq!(gateway.receive().len(), 62);
+    gateway.send(&unicast(mac(3), MacAddr::BROADCAST, 63));
+    assert_eq!((one.receive().len(), two.receive().len()), (63, 63));
+}
+
+#[test]
 fn a_port_moves_between_workers_with_its_link_and_counters() {
     let engine = support::engine_with_workers(2);
     let first = engine.create_domain(DomainConfig::new("first")).expect("domain");
@@ -113,7 +133,7 @@ fn a_port_moves_between_workers_with_its_link_and_counters() {
     assert_eq!(three.receive().len(), 71);
     assert_eq!(two.counters().tx_frames, 2);
     // A domain that has the address already refuses, and the port stays where it was.
-    let twin = PortConfig { name: "twin".to_owned(), mac: Some(mac(2)) };
+    let twin = PortConfig { name: "twin".to_owned(), mac: Some(mac(2)), open: false };
     engine.create_port(first, twin).expect("the address is free there now");
     assert!(matches!(
         engine.move_port(two.port, first),
@@ -181,7 +201,7 @@ fn bad_configuration_is_refused_and_nothing_is_half_done() {
         assert!(matches!(engine.create_domain(config), Err(DataplaneError::BadConfig { .. })));
     }
     let domain = engine.create_domain(DomainConfig::new("good")).expect("domain");
-    let port = |mac| PortConfig { name: "port".to_owned(), mac };
+    let port = |mac| PortConfig { name: "port".to_owned(), mac, open: false };
     engine.create_port(domain, port(Some(mac(1)))).expect("port");
     assert!(engine.create_port(domain, port(Some(mac(1)))).is_err());
     assert!(engine.create_port(domain, port(Some(MacAddr::BROADCAST))).is_err());

@@ -8,6 +8,8 @@
 //! All methods block; they may be called from any number of threads.
 
 mod error;
+mod external;
+mod stale;
 mod upkeep;
 
 use std::collections::{HashMap, HashSet};
@@ -26,6 +28,7 @@ use crate::state::{
 use crate::store::Store;
 
 use error::failed;
+use stale::DockerSide;
 
 pub use error::DriverError;
 pub use upkeep::{Collected, RestoreReport};
@@ -46,6 +49,7 @@ pub struct Driver {
     gate: Gate,
     idle_since: Mutex<HashMap<EndpointId, Instant>>,
     unrestored: Mutex<HashSet<EndpointId>>,
+    docker: DockerSide,
 }
 
 impl std::fmt::Debug for Driver {
@@ -75,6 +79,7 @@ impl Driver {
             gate: Gate::default(),
             idle_since: Mutex::default(),
             unrestored: Mutex::default(),
+            docker: DockerSide::default(),
         }
     }
 
@@ -91,7 +96,8 @@ impl Driver {
     /// Creates a network; repeating the same request succeeds.
     pub fn create_network(&self, spec: &NetworkSpec) -> Result<(), DriverError> {
         let _network = self.gate.take_network(&spec.id);
-        let mut begin = self.begin_network(spec)?;
+        self.heard_of_network(&spec.id);
+        let mut begin = self.begin_network(spec).inspect_err(|error| self.doubt_holder(error))?;
         if begin == Begin::Leftover {
             self.remove_network(&spec.id)?;
             begin = self.begin_network(spec)?;
@@ -157,6 +163,7 @@ impl Driver {
     ) -> Result<Joined, DriverError> {
         let _network = self.gate.share_network(network);
         let _endpoint = self.gate.take_endpoint(id);
+        self.heard_of_endpoint(id);
         self.part_from_dead_sandbox(network, id, sandbox)?;
         let before = self.state().endpoint(network, id)?.clone();
         let (record, gateways) = self.transact(|state| {
@@ -192,49 +199,6 @@ impl Driver {
         self.part(record)
     }
 
-    /// Notes that Docker made this endpoint its container's way out.
-    pub fn program_external(
-        &self,
-        network: &NetworkId,
-        id: &EndpointId,
-        ports: Option<Vec<PortMapping>>,
-    ) -> Result<(), DriverError> {
-        let _network = self.gate.share_network(network);
-        let _endpoint = self.gate.take_endpoint(id);
-        let ports = self.transact(|state| {
-            let mut record = state.endpoint(network, id)?.clone();
-            record.external = true;
-            if let Some(ports) = ports {
-                record.ports = ports;
-            }
-            let ports = record.ports.clone();
-            Ok((vec![Change::PutEndpoint(record)], ports))
-        })?;
-        if !ports.is_empty() {
-            let ports = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            warn!(
-                network = network.short(),
-                endpoint = id.short(),
-                ports,
-                "published ports are recorded but not served by this version"
-            );
-        }
-        Ok(())
-    }
-
-    /// Notes that the endpoint is no longer its container's way out; fine when it is unknown.
-    pub fn revoke_external(&self, network: &NetworkId, id: &EndpointId) -> Result<(), DriverError> {
-        let _network = self.gate.share_network(network);
-        let _endpoint = self.gate.take_endpoint(id);
-        match self.known_endpoint(network, id)? {
-            Some(record) if record.external && record.standing == Standing::Settled => {
-                let record = EndpointRecord { external: false, ..record };
-                self.put(vec![Change::PutEndpoint(record)])
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn begin_network(&self, spec: &NetworkSpec) -> Result<Begin<NetworkRecord>, DriverError> {
         self.transact(|state| {
             let begin = state.begin_network(spec)?;
@@ -265,6 +229,8 @@ impl Driver {
         request: &EndpointRequest,
     ) -> Result<EndpointRecord, DriverError> {
         let _endpoint = self.gate.take_endpoint(&request.id);
+        self.heard_of_network(&request.network);
+        self.heard_of_endpoint(&request.id);
         let mut begin = self.begin_endpoint(request)?;
         if begin == Begin::Leftover {
             self.remove_endpoint(&request.id)?;

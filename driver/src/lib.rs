@@ -9,20 +9,27 @@
 //! * [`host`]: what is asked of the kernel, namespaces and links.
 //! * [`engine`]: what forwards packets, behind one trait.
 //! * [`driver`]: does what was decided; undoes and restores.
+//! * [`reconcile`]: what Docker no longer has is forgotten.
 //! * [`control`]: the agent's own API and its client.
+//! * [`metrics`]: the same for Prometheus.
 //! * [`server`]: the sockets that both are served on.
+//! * [`config`]: the agent's options, from command line, environment and file.
 //! * [`commands`]: the verbs of the command line that [`cli`] describes.
 
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod control;
 pub mod docker;
 pub mod driver;
 pub mod engine;
 mod gate;
 pub mod host;
+pub mod metrics;
 pub mod model;
+mod nearest;
 pub mod pcapng;
+pub mod reconcile;
 pub mod server;
 pub mod state;
 pub mod store;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::CommandFactory;
 
 fn main() -> ExitCode {
-    dockervpp::commands::run(dockervpp::cli::Cli::parse())
+    dockervpp::commands::run(&dockervpp::cli::Cli::command().get_matches())
 }

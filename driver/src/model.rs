@@ -10,6 +10,7 @@ use std::str::FromStr;
 use dataplane::MacAddr;
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
+use session::layout::RingSize;
 
 /// The text is not one of Docker's object ids.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -165,6 +166,27 @@ impl fmt::Display for AttachKind {
     }
 }
 
+/// What carries TCP of an endpoint of kind [`AttachKind::Userspace`] to peers that are no sessions of its
+/// network. (Behind a TAP it is the container's kernel.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TcpStack {
+    /// The agent's own network stack.
+    #[default]
+    Stack,
+    /// VPP's own host stack.
+    Vcl,
+}
+
+impl fmt::Display for TcpStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stack => "stack",
+            Self::Vcl => "vcl",
+        })
+    }
+}
+
 /// One address family of a network: its subnets with their gateways.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool<Net, Addr> {
@@ -191,6 +213,63 @@ pub struct NetworkSpec {
     pub isolation: bool,
     /// The attach kind of endpoints that do not choose one.
     pub attach: AttachKind,
+    /// What carries TCP of endpoints of kind `userspace`.
+    #[serde(default)]
+    pub tcp: TcpStack,
+    /// The session options of endpoints that do not choose their own.
+    #[serde(default)]
+    pub session: SessionOptions,
+}
+
+impl NetworkSpec {
+    /// What carries TCP of an endpoint that is attached like this; `None` is the container's kernel.
+    pub fn tcp_of(&self, attach: AttachKind) -> Option<TcpStack> {
+        match attach {
+            AttachKind::Auto => None,
+            AttachKind::Userspace => Some(self.tcp),
+        }
+    }
+}
+
+/// Bytes of each ring of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct RingBytes(pub RingSize);
+
+/// The number is no ring's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} bytes are no size of a ring (a power of two from 4 KiB to 16 MiB)")]
+pub struct RingBytesError(u32);
+
+impl TryFrom<u32> for RingBytes {
+    type Error = RingBytesError;
+
+    fn try_from(bytes: u32) -> Result<Self, Self::Error> {
+        RingSize::new(bytes).map(Self).ok_or(RingBytesError(bytes))
+    }
+}
+
+impl From<RingBytes> for u32 {
+    fn from(ring: RingBytes) -> Self {
+        ring.0.get()
+    }
+}
+
+/// How sessions of an endpoint are treated; what is `None` is the default of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SessionOptions {
+    /// Size of the rings of sessions that the endpoint makes.
+    pub ring: Option<RingBytes>,
+    /// Sessions that it may have, made and accepted.
+    pub limit: Option<u32>,
+}
+
+impl SessionOptions {
+    /// These, and where they say nothing `others`.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        Self { ring: self.ring.or(others.ring), limit: self.limit.or(others.limit) }
+    }
 }
 
 /// How memif clients of an endpoint are treated.
@@ -222,6 +301,9 @@ pub struct EndpointSpec {
     pub attach: AttachKind,
     /// Its memif options.
     pub memif: MemifOptions,
+    /// Its session options.
+    #[serde(default)]
+    pub session: SessionOptions,
 }
 
 /// Transport protocol of a published port.

@@ -95,6 +95,11 @@ impl BoundSocket {
         })
     }
 
+    /// Where it is bound.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Serves `router` until `stop` becomes true; calls that run then are answered first.
     pub async fn serve(
         mut self,

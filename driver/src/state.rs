@@ -384,6 +384,7 @@ fn endpoint_spec(request: &EndpointRequest, mac: MacAddr, network: &NetworkSpec)
         ipv6: request.ipv6,
         attach: request.options.attach.unwrap_or(network.attach),
         memif: request.options.memif.clone(),
+        session: request.options.session.or(network.session),
     }
 }
 

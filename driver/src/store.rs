@@ -26,8 +26,13 @@ pub const SCHEMA: u64 = 1;
 pub const FILE: &str = "state.redb";
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// Words about the whole: `engine` is the engine that made the networks.
+const WORDS: TableDefinition<&str, &str> = TableDefinition::new("words");
 const NETWORKS: TableDefinition<&str, &[u8]> = TableDefinition::new("networks");
 const ENDPOINTS: TableDefinition<&str, &[u8]> = TableDefinition::new("endpoints");
+
+/// The engine of networks from before the engine was written down.
+const FIRST_ENGINE: &str = "embedded";
 
 /// The open state file. One agent at a time has it.
 #[derive(Debug)]
@@ -122,6 +127,29 @@ impl Store {
         let database = Builder::new().open(&path).map_err(|error| opening(&path, error.into()))?;
         let state = load(&database, &path)?;
         Ok((Self { database, path, _lock: lock }, state))
+    }
+
+    /// The engine that the networks of `state` were made with; none when there are none.
+    pub fn engine_of(&self, state: &State) -> Result<Option<String>, StoreError> {
+        if state.networks().next().is_none() {
+            return Ok(None);
+        }
+        let engine = word(&self.database, "engine").map_err(|error| opening(&self.path, error))?;
+        Ok(Some(engine.unwrap_or_else(|| FIRST_ENGINE.to_owned())))
+    }
+
+    /// Notes the engine that makes networks from now on.
+    pub fn record_engine(&self, name: &str) -> Result<(), StoreError> {
+        let write = || {
+            let transaction = self.database.begin_write()?;
+            transaction.open_table(WORDS)?.insert("engine", name)?;
+            transaction.commit()?;
+            Ok(())
+        };
+        write().map_err(|source: redb::Error| StoreError::Write {
+            path: self.path.clone(),
+            source: source.into(),
+        })
     }
 
     /// Makes the changes durable, all or none; on the disk when this returns.
@@ -222,6 +250,14 @@ fn load(database: &Database, path: &Path) -> Result<State, StoreError> {
     let networks: Vec<NetworkRecord> = records(database, NETWORKS, path)?;
     let endpoints: Vec<EndpointRecord> = records(database, ENDPOINTS, path)?;
     State::from_records(networks, endpoints).map_err(|error| damaged(error.to_string()))
+}
+
+fn word(database: &Database, key: &str) -> Result<Option<String>, redb::Error> {
+    match database.begin_read()?.open_table(WORDS) {
+        Ok(words) => Ok(words.get(key)?.map(|word| word.value().to_owned())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn schema(database: &Database) -> Result<Option<u64>, redb::Error> {

@@ -53,7 +53,10 @@ impl Place {
 
     fn serve_on(&self, plugin: &Path) -> Command {
         let mut command = Command::new(BINARY);
-        command.args(["serve", "--engine", "fake", "--log", "info"]);
+        // Whatever this machine's own agent is told in its file is not for these.
+        command.args(["serve", "--config", "/dev/null", "--engine", "fake", "--log", "info"]);
+        // A Docker that runs on this machine knows nothing of these networks.
+        command.args(["--docker-socket", "none"]);
         command.arg("--plugin-socket").arg(plugin);
         command.arg("--control-socket").arg(self.control());
         command.arg("--state-dir").arg(self.state());
@@ -152,6 +155,23 @@ fn a_killed_agent_is_followed_by_another_on_the_same_sockets() {
     let mode = fs::metadata(place.plugin()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     place.post("Leave", &json!({"NetworkID": "abc1", "EndpointID": "e1"}));
+}
+
+#[test]
+fn docker_must_be_on_this_host() {
+    let place = Place::new();
+    let mut command = Command::new(BINARY);
+    command.args(["serve", "--docker-socket", "tcp://10.0.0.1:2375"]);
+    let error = refusal(&mut command, 2);
+    assert!(error.contains("unix socket on this host") && error.contains("`none`"), "{error}");
+    let _agent = place.start();
+    let mut doctor = place.command(&["doctor", "--json"]);
+    let (report, _) = text(&doctor.output().unwrap());
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    let agreement = findings.iter().find(|finding| finding["check"] == "agreement").unwrap();
+    assert_eq!(agreement["verdict"], "info");
+    assert!(agreement["fix"].as_str().unwrap().contains("--docker-socket"), "{agreement}");
 }
 
 #[test]

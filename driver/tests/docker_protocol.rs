@@ -324,3 +324,17 @@ fn published_ports_are_remembered_and_shown() {
     assert_eq!(endpoints[0]["external"], true);
     assert_eq!(endpoints[0]["phase"], "joined");
 }
+
+#[test]
+fn ports_that_the_engine_refuses_are_an_error_and_not_asked_for_again() {
+    let agent = Agent::start();
+    agent.ok(CREATE_NETWORK, &network("n1", 0));
+    agent.ok(CREATE_ENDPOINT, &endpoint("n1", "e1", "10.1.0.2/24"));
+    agent.ok(JOIN, &join("n1", "e1", "/run/netns/1"));
+    let mut body = named("n1", "e1");
+    body["Options"] = json!({"com.docker.network.portmap": [{"Proto": 132, "Port": 80}]});
+    let error = agent.refused("NetworkDriver.ProgramExternalConnectivity", &body);
+    assert!(error.contains("SCTP"), "{error}");
+    let endpoints = agent.get("/v1/endpoints");
+    assert_eq!(endpoints[0]["external"], false);
+}

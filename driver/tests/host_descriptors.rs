@@ -15,7 +15,8 @@ use dockervpp::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use dockervpp::host::link::Links;
 use dockervpp::host::netns::NetNs;
 use dockervpp::model::{
-    AttachKind, EndpointSpec, IfName, MemifOptions, NetworkSpec, Pool, SandboxKey,
+    AttachKind, EndpointSpec, IfName, MemifOptions, NetworkSpec, Pool, SandboxKey, SessionOptions,
+    TcpStack,
 };
 
 use crate::fixture::{Sandbox, eventually, root_or_skip};
@@ -46,6 +47,8 @@ fn network() -> NetworkSpec {
         internal: false,
         isolation: false,
         attach: AttachKind::Auto,
+        tcp: TcpStack::default(),
+        session: SessionOptions::default(),
     }
 }
 
@@ -58,6 +61,7 @@ fn endpoint(network: &NetworkSpec) -> EndpointSpec {
         ipv6: None,
         attach: AttachKind::Auto,
         memif: MemifOptions::default(),
+        session: SessionOptions::default(),
     }
 }
 
@@ -85,7 +89,7 @@ fn live_until(moment: Moment, engine: &EmbeddedEngine, sandbox: &mut Sandbox, li
         // The watch thread looks every few milliseconds: the delays cover one round of it.
         Moment::WhileMounting(delay) => return std::thread::sleep(delay),
         Moment::BeforeTheLink => {
-            return eventually("the plain sockets are bound", || sandbox.sockets().len() == 2);
+            return eventually("the plain sockets are bound", || sandbox.sockets().len() == 3);
         }
         _ => sandbox.adopt(link.as_str(), "eth0"),
     }
@@ -93,7 +97,7 @@ fn live_until(moment: Moment, engine: &EmbeddedEngine, sandbox: &mut Sandbox, li
         Moment::WhileMoving(delay) => std::thread::sleep(delay),
         _ => eventually("all is bound", || {
             let status = engine.endpoint_status(&endpoint(&network()).id).unwrap().unwrap();
-            status.sockets.len() == 4
+            status.sockets.len() == 6
         }),
     }
 }

@@ -50,6 +50,26 @@ fn what_was_committed_is_read_again() {
 }
 
 #[test]
+fn networks_remember_their_engine() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, empty) = Store::open(directory.path()).unwrap();
+    store.record_engine("vpp").unwrap();
+    assert_eq!(store.engine_of(&empty).unwrap(), None, "without networks any engine will do");
+    drop(store);
+    filled(directory.path());
+    let (store, state) = Store::open(directory.path()).unwrap();
+    assert_eq!(store.engine_of(&state).unwrap().as_deref(), Some("vpp"));
+}
+
+#[test]
+fn networks_from_before_engines_were_written_down_are_the_embedded_engines() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path());
+    let (store, state) = Store::open(directory.path()).unwrap();
+    assert_eq!(store.engine_of(&state).unwrap().as_deref(), Some("embedded"));
+}
+
+#[test]
 fn a_second_agent_is_refused_with_the_first_ones_pid() {
     let directory = tempfile::tempdir().unwrap();
     let (_store, _) = Store::open(directory.path()).unwrap();

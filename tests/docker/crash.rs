@@ -117,8 +117,8 @@ fn agree(agent: &Agent, networks: &[&Network]) -> Result<()> {
     })
 }
 
-/// Removes, as an operator would, networks that Docker does not have: when the answer to their
-/// creation was lost, or the order to remove them, nothing else tells the agent.
+/// Removes, as an operator in a hurry would, networks that Docker does not have. (The agent finds
+/// them by itself, but takes its time; see `agreement`.)
 fn forget_lost_networks(agent: &Agent, networks: &[&Network]) -> Result<()> {
     for id in held(agent, "networks")?.keys() {
         if !networks.iter().any(|it| it.id() == id) {
@@ -129,15 +129,16 @@ fn forget_lost_networks(agent: &Agent, networks: &[&Network]) -> Result<()> {
 }
 
 /// An agent behind a relay that can kill it at an exact step.
-struct Rig {
+pub(crate) struct Rig {
     agent: Arc<Mutex<Agent>>,
     proxy: Proxy,
-    driver: String,
+    /// The name to create networks with.
+    pub(crate) driver: String,
     _folder: tempfile::TempDir,
 }
 
 impl Rig {
-    fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let driver = kit::unique("relay");
         let folder = tempfile::Builder::new().prefix("dvt-").tempdir()?;
         let back = folder.path().join("plugin.sock");
@@ -148,12 +149,12 @@ impl Rig {
         Ok(Self { agent: Arc::new(Mutex::new(agent)), proxy, driver, _folder: folder })
     }
 
-    fn agent(&self) -> std::sync::MutexGuard<'_, Agent> {
+    pub(crate) fn agent(&self) -> std::sync::MutexGuard<'_, Agent> {
         self.agent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Kills and restarts the agent at `moment` of the next call of `method`.
-    fn crash_at(&self, method: &str, moment: Moment) {
+    pub(crate) fn crash_at(&self, method: &str, moment: Moment) {
         let agent = Arc::clone(&self.agent);
         self.proxy.trap(method, moment, move || {
             let mut agent = agent.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,9 +3,13 @@
 //! Every test has a fresh agent under a driver name of its own, and ends with a look at sockets,
 //! namespaces, links, descriptors, threads and state entries (see `kit::lab`).
 
+mod agreement;
 mod connectivity;
 mod crash;
 mod lifecycle;
 mod memif;
+mod outside;
+mod session;
 mod stress;
 mod transfer;
+mod vpp;

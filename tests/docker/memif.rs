@@ -8,7 +8,7 @@ use kit::docker::{LIMIT, RunOptions, docker};
 use kit::lab::docker_test;
 use kit::need::Need;
 use kit::process::{Process, run};
-use kit::{Container, Image, Lab, Network, wait};
+use kit::{Container, Engine, Image, Lab, Network, wait};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(15);
@@ -78,7 +78,7 @@ fn userspace_kind_shows_the_address_and_carries_nothing() {
         let gateway = network.gateway(0)?;
         let answer = one.exec(&["ping", "-c", "2", "-W", "1", &gateway])?;
         ensure!(!answer.success, "the kernel reached the network: {}", answer.output);
-        owned_by(lab, &one, &network, "none")?;
+        owned_by(lab, &one, &network, "stack")?;
         // The same container over memif is a full member of the network.
         let two = Container::run(
             &image,
@@ -251,7 +251,13 @@ fn capture_is_read_by_tcpdump() {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("trace.pcapng");
         let name = file.to_string_lossy().into_owned();
-        let arguments = ["capture", "--network", network.id(), "-w", &name, "--count", "6"];
+        // VPP shows the agent no whole networks.
+        let endpoint = one.attached(&network, "EndpointID")?;
+        let scope = match Engine::under_test() {
+            Engine::Embedded => ["--network", network.id()],
+            Engine::Vpp => ["--endpoint", &endpoint],
+        };
+        let arguments = ["capture", scope[0], scope[1], "-w", &name, "--count", "6"];
         let mut capturing = Process::start("capture", &mut lab.agent.command(&arguments)?)?;
         // Pings go on until the capture has its frames: no guess about when it began.
         let to = to.to_string();

@@ -8,7 +8,7 @@ use kit::docker::RunOptions;
 use kit::lab::docker_test;
 use kit::need::Need;
 use kit::testpmd::{Testpmd, TestpmdOptions};
-use kit::{Lab, Network, wait};
+use kit::{Engine, Lab, Network, wait};
 use serde_json::Value;
 
 /// Frames that make a case count.
@@ -169,8 +169,11 @@ fn dpdk_connects_again_after_a_crash_of_the_agent() {
         let mut one = Station::start(&network, ONE, TWO.1, |_| {})?;
         let mut two = Station::start(&network, TWO, ONE.1, |it| it.cpu = 0)?;
         lab.crash()?;
-        one.connect()?;
-        two.connect()?;
+        // VPP serves the clients itself: to them nothing has happened.
+        if Engine::under_test() == Engine::Embedded {
+            one.connect()?;
+            two.connect()?;
+        }
         exchange(lab, &mut one, &mut two, &[64])
     });
 }

@@ -11,16 +11,25 @@ use crate::{hold, root};
 /// What each crate of the workspace may name, for its own code; arrows point one way.
 const EDGES: &[(&str, &[&str])] = &[
     ("shm", &[]),
+    ("session", &["shm"]),
     ("memif-rs", &["shm"]),
     ("dataplane", &["memif-rs", "shm"]),
-    ("dockervpp", &["dataplane", "memif-rs"]),
-    ("kit", &["memif-rs", "dataplane"]),
-    ("dockervpp-bench", &["kit", "dataplane", "memif-rs"]),
+    ("stack", &["dataplane"]),
+    ("transport", &["session", "stack", "dataplane", "shm", "vcl-sys"]),
+    ("vcl-shim", &["session", "shm"]),
+    ("vcl-sys", &[]),
+    ("vpp-api-client", &[]),
+    ("vpp-api-generator", &[]),
+    ("dockervpp", &["dataplane", "memif-rs", "session", "stack", "transport", "vpp-api-client"]),
+    ("conformance", &[]),
+    ("kit", &["memif-rs", "dataplane", "stack"]),
+    ("dockervpp-bench", &["kit", "dataplane", "memif-rs", "shm"]),
+    ("hot-paths", &["dataplane", "memif-rs", "session", "shm"]),
     ("tests", &["kit", "memif-rs", "dataplane", "shm"]),
 ];
 
 /// Crates that run no async runtime, whatever their features.
-const NO_RUNTIME: &[&str] = &["shm", "dataplane"];
+const NO_RUNTIME: &[&str] = &["shm", "dataplane", "stack", "transport", "vcl-sys"];
 
 /// Direct dependencies that only the product or the suites may have.
 const PRODUCT_ONLY: &[&str] = &["anyhow", "axum", "clap", "hyper", "miette", "redb", "serde_json"];

@@ -1,11 +1,11 @@
 //! What an agent costs while its containers do nothing.
 
 use std::fs;
-use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use kit::agent::AgentOptions;
 use kit::docker::RunOptions;
 use kit::{Agent, Container, Image, Network, wait};
 
@@ -23,13 +23,14 @@ pub(super) struct IdleAgent {
     containers: Vec<Container>,
     /// Dropped after the containers and before the agent.
     network: Network,
-    agent: Rc<Agent>,
+    agent: Agent,
     endpoints: usize,
 }
 
 impl IdleAgent {
     /// Starts all containers and waits until the agent has them.
-    pub(super) fn prepare(endpoints: usize, agent: Rc<Agent>) -> Result<Self> {
+    pub(super) fn prepare(endpoints: usize) -> Result<Self> {
+        let agent = Agent::start(AgentOptions { own_group: true, ..AgentOptions::default() })?;
         let image = Image::busybox()?;
         let network = Network::create(agent.driver(), &[])?;
         eprintln!("starting {endpoints} containers");
@@ -67,26 +68,60 @@ impl Contest for IdleAgent {
     }
 
     fn run(&mut self, plan: &Plan) -> Result<Sample> {
-        let agent = self.agent.pid()?;
+        let endpoints = self.endpoints;
+        let rest = Rest::watch(&self.agent, plan, || {
+            let shown = self.agent.list("endpoints")?.len();
+            ensure!(shown == endpoints, "the agent has {shown} endpoints now");
+            Ok(())
+        })?;
+        Ok(Sample::bare(rest.per_cent).with(rest.details()))
+    }
+}
+
+/// What an agent takes while nothing happens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rest {
+    /// CPU time in per cent of one core.
+    pub(super) per_cent: f64,
+    pub(super) resident_mebibytes: f64,
+    threads: u64,
+    /// CPU time for the question after it.
+    question_nanoseconds: u64,
+}
+
+impl Rest {
+    /// Watches an agent for twice the planned time, then asks it something.
+    pub(super) fn watch(
+        agent: &Agent,
+        plan: &Plan,
+        question: impl FnOnce() -> Result<()>,
+    ) -> Result<Self> {
+        let process = agent.pid()?;
         thread::sleep(plan.warm_up);
-        let (start, before) = (Instant::now(), cpu_time::threads(agent)?);
+        let (start, before) = (Instant::now(), cpu_time::threads(process)?);
         // Little is used, so it is watched for longer.
         thread::sleep(plan.length * 2);
-        let (elapsed, after) = (start.elapsed(), cpu_time::threads(agent)?);
+        let (elapsed, after) = (start.elapsed(), cpu_time::threads(process)?);
         let used = Duration::from_nanos(cpu_time::used(&before, &after));
-        let endpoints = self.agent.list("endpoints")?.len();
-        ensure!(endpoints == self.endpoints, "the agent has {endpoints} endpoints now");
+        question()?;
         // Nothing used is a good result, so the counter must be seen to move when it should.
-        let asked = cpu_time::used(&after, &cpu_time::threads(agent)?);
+        let asked = cpu_time::used(&after, &cpu_time::threads(process)?);
         ensure!(asked > 0, "the kernel counts no CPU time for an agent that has just answered");
-        let details = [
-            ("threads", count(after.len() as u64)),
-            ("resident MiB", resident_mebibytes(agent)?),
-            ("CPU µs for one question", count(asked / 1000)),
-            ("CPU µs per second", used.as_secs_f64() * 1e6 / elapsed.as_secs_f64()),
-        ];
-        let per_cent = used.as_secs_f64() * 100.0 / elapsed.as_secs_f64();
-        Ok(Sample { value: per_cent, details: details.into_iter().collect() })
+        Ok(Self {
+            per_cent: used.as_secs_f64() * 100.0 / elapsed.as_secs_f64(),
+            resident_mebibytes: resident_mebibytes(process)?,
+            threads: after.len() as u64,
+            question_nanoseconds: asked,
+        })
+    }
+
+    pub(super) fn details(&self) -> [(&'static str, f64); 4] {
+        [
+            ("threads", count(self.threads)),
+            ("resident MiB", self.resident_mebibytes),
+            ("CPU µs for one question", count(self.question_nanoseconds / 1000)),
+            ("CPU µs per second", self.per_cent * 1e4),
+        ]
     }
 }
 

@@ -1,13 +1,15 @@
 //! A worker process, seen from its parent.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use kit::process::Process;
 
 use super::Plan;
+use crate::latency::Latencies;
 use crate::worker::{Order, Report, Tally, Task};
 
 /// How long a report may take.
@@ -26,7 +28,14 @@ impl Worker {
     pub(super) fn start(name: &str, task: &Task) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["worker", &serde_json::to_string(task)?]);
+        // Ctrl-C goes to this process, which lets the run come to its end.
+        command.process_group(0);
         Ok(Self { process: Process::start(name, &mut command)?, read: 0 })
+    }
+
+    /// One that was started elsewhere, in a container say.
+    pub(super) fn over(process: Process) -> Self {
+        Self { process, read: 0 }
     }
 
     /// Waits until it listens.
@@ -41,7 +50,9 @@ impl Worker {
 
     /// Gives an order.
     pub(super) fn order(&mut self, order: Order) -> Result<()> {
-        self.process.send(order.line())
+        // One that has ended says why in what it wrote.
+        let sent = self.process.send(order.line());
+        sent.with_context(|| format!("it wrote:\n{}", self.process.output().join("\n")))
     }
 
     /// The interval between the orders to measure and to rest, and what happened in it.
@@ -52,6 +63,20 @@ impl Worker {
         })?;
         ensure!(nanoseconds > 0, "an interval without length");
         Ok((tally, nanoseconds))
+    }
+
+    /// The latencies of the measured interval, which are told after it.
+    pub(super) fn latencies(&mut self) -> Result<Latencies> {
+        self.report("it has timed requests", |report| match report {
+            Report::Latencies { latencies } => Some(latencies),
+            _ => None,
+        })
+    }
+
+    /// Lets it start nothing new, and waits until it has stopped to.
+    pub(super) fn quieten(&mut self) -> Result<()> {
+        self.order(Order::Quieten)?;
+        self.report("it is quiet", |report| matches!(report, Report::Quiet).then_some(()))
     }
 
     /// Lets it come to its end and report everything.

@@ -2,17 +2,19 @@
 
 use anyhow::{Result, ensure};
 
-use super::one_way::ends;
+use super::frames::ends;
 use super::process::{Worker, measure};
 use super::{Contest, Placement, Plan, Sample, count, nanoseconds_each, testpmd};
-use crate::benchmark::Program;
+use crate::benchmark::{Fault, Program, Waiting};
 use crate::worker::Task;
 
 /// The contestant.
 #[derive(Debug)]
 pub(super) struct RoundTrip {
     pub(super) program: Program,
-    pub(super) length: u16,
+    pub(super) length: u32,
+    pub(super) waiting: Waiting,
+    pub(super) fault: Option<Fault>,
 }
 
 impl Contest for RoundTrip {
@@ -30,9 +32,10 @@ impl Contest for RoundTrip {
 
 impl RoundTrip {
     fn run_ours(&self, plan: &Plan) -> Result<Sample> {
-        let (server, client) = ends(plan);
-        let mut reflector = Worker::start("reflector", &Task::Reflect { end: server })?;
-        let mut pinger = Worker::start("pinger", &Task::Ping { end: client, length: self.length })?;
+        let (server, client) = ends(plan, 1, self.waiting, self.length);
+        let (fault, length) = (self.fault, self.length);
+        let mut reflector = Worker::start("reflector", &Task::Reflect { end: server, fault })?;
+        let mut pinger = Worker::start("pinger", &Task::Ping { end: client, length })?;
         reflector.linked()?;
         pinger.linked()?;
         measure(plan, &mut [&mut pinger])?;
@@ -48,6 +51,7 @@ impl RoundTrip {
         let details = [
             ("round trips", count(pinger.received)),
             ("interrupts", count(pinger.kicks + reflector.kicks)),
+            ("pinger: CPU ns per round", nanoseconds_each(tally.cpu_nanoseconds, tally.received)),
         ];
         Sample::new(nanoseconds_each(nanoseconds, tally.received) / 1e3, details)
     }

@@ -13,11 +13,12 @@ use super::{Plan, Sample, count};
 use crate::benchmark::Direction;
 
 /// One way: `txonly` to `rxonly`.
-pub(super) fn one_way(plan: &Plan, direction: Direction, length: u16) -> Result<Sample> {
-    let (mut server, mut client) = pair(plan, true)?;
+pub(super) fn one_way(plan: &Plan, direction: Direction, length: u32) -> Result<Sample> {
+    let length = u16::try_from(length).context("testpmd makes packets of at most 65535 bytes")?;
+    let (mut server, mut client) = pair(plan, true, 1)?;
     let (receiver, sender) = match direction {
-        Direction::ClientToServer => (&mut server, &mut client),
         Direction::ServerToClient => (&mut client, &mut server),
+        _ => (&mut server, &mut client),
     };
     receiver.forward("rxonly")?;
     receiver.start()?;
@@ -44,9 +45,30 @@ pub(super) fn one_way(plan: &Plan, direction: Direction, length: u16) -> Result<
     Sample::new(rate / 1e6, details)
 }
 
+/// Both ways: `flowgen` at both ends, which takes what comes and makes as many as fit.
+pub(super) fn both_ways(plan: &Plan, length: u32, queues: u16) -> Result<Sample> {
+    let length = u16::try_from(length).context("testpmd makes packets of at most 65535 bytes")?;
+    let (mut server, mut client) = pair(plan, true, queues)?;
+    for end in [&mut server, &mut client] {
+        end.packet_segments(&[length])?;
+        end.forward("flowgen")?;
+        end.start()?;
+    }
+    sleep(plan.warm_up);
+    receive_rate(&mut server)?;
+    receive_rate(&mut client)?;
+    sleep(plan.length);
+    let rates = [receive_rate(&mut server)?, receive_rate(&mut client)?];
+    ensure!(rates.iter().all(|&it| it > 0.0), "one of the ways moved nothing: {rates:?}");
+    // Neither can take what the other made last: packets of the end are not counted.
+    end(server, client);
+    Sample::new(rates.iter().sum::<f64>() / 1e6, [])
+}
+
 /// To and fro: both `io` with bursts of one packet, of which there is one.
-pub(super) fn round_trip(plan: &Plan, length: u16) -> Result<Sample> {
-    let (mut server, mut client) = pair(plan, false)?;
+pub(super) fn round_trip(plan: &Plan, length: u32) -> Result<Sample> {
+    let length = u16::try_from(length).context("testpmd makes packets of at most 65535 bytes")?;
+    let (mut server, mut client) = pair(plan, false, 1)?;
     for end in [&mut server, &mut client] {
         end.tell("set burst 1")?;
         end.packet_segments(&[length])?;
@@ -68,11 +90,13 @@ pub(super) fn round_trip(plan: &Plan, length: u16) -> Result<Sample> {
 }
 
 /// A linked pair: the server on the first CPU, the client on the second.
-fn pair(plan: &Plan, keeps_early: bool) -> Result<(Testpmd, Testpmd)> {
+fn pair(plan: &Plan, keeps_early: bool, queues: u16) -> Result<(Testpmd, Testpmd)> {
     let socket = unique("pmd");
     let (first, second) = (plan.cores.first, plan.cores.second);
-    let server = TestpmdOptions { cpu: first, keeps_early, ..TestpmdOptions::server(&socket) };
-    let client = TestpmdOptions { cpu: second, keeps_early, ..TestpmdOptions::client(&socket) };
+    let server =
+        TestpmdOptions { cpu: first, keeps_early, queues, ..TestpmdOptions::server(&socket) };
+    let client =
+        TestpmdOptions { cpu: second, keeps_early, queues, ..TestpmdOptions::client(&socket) };
     let mut server = Testpmd::on_host(&server)?;
     let mut client = Testpmd::on_host(&client)?;
     server.wait_link(true)?;

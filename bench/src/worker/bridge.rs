@@ -1,4 +1,4 @@
-//! The bridge between two memif ports: our engine with one worker.
+//! The bridge between memif ports: our engine with one worker.
 
 use std::os::fd::OwnedFd;
 
@@ -9,30 +9,41 @@ use rustix::net::{
 };
 
 use super::orders::{Meter, tell};
-use super::stream::{LOCAL_A, LOCAL_B};
+use super::stations::Stations;
 use super::{Report, Tally};
+use crate::benchmark::Bridging;
 use crate::cpu_time;
 
 /// Frames of 1518 bytes, which on a wire include a checksum, carry 1504 bytes here.
 const MTU: u32 = 1504;
 
-/// Serves `socket-0` and `socket-1` and answers orders with what the engine counted.
-pub(super) fn serve(socket: &str) -> Result<()> {
+/// Serves `socket-0`, `socket-1` … and answers orders with what the engine counted.
+///
+/// Where each port has one station, its address is pinned, as those of endpoints are; more are learnt.
+pub(super) fn serve(socket: &str, bridging: Bridging) -> Result<()> {
     let mut meter = Meter::start()?;
+    let stations = Stations::new(bridging);
     let dataplane = Dataplane::start(WorkerConfig::default())?;
-    let domain =
-        dataplane.create_domain(DomainConfig { mtu: MTU, ..DomainConfig::new("bench") })?;
+    let domain = dataplane.create_domain(DomainConfig {
+        mtu: MTU,
+        learn_limit_per_port: usize::try_from(stations.behind())?,
+        // What is unknown or for all is to be forwarded, not limited.
+        bum_limit: 0,
+        ..DomainConfig::new("bench")
+    })?;
     // It has its name by now: it created the domain.
     let worker = cpu_time::thread_named("worker-0")?;
     let mut ports = Vec::new();
-    for (number, mac) in [LOCAL_A, LOCAL_B].into_iter().enumerate() {
-        let config = PortConfig { name: format!("port-{number}"), mac: Some(MacAddr(mac)) };
+    for number in 0..bridging.ports {
+        let pinned = (stations.behind() == 1).then(|| stations.address(number.into(), 0));
+        let config =
+            PortConfig { name: format!("port-{number}"), mac: pinned.map(MacAddr), open: false };
         let port = dataplane.create_port(domain, config)?;
         let listener = listen_abstract(&format!("{socket}-{number}"))?;
         dataplane.listen_memif(port, vec![listener], &MemifConfig::default())?;
         ports.push(port);
     }
-    tell(Report::Listening)?;
+    tell(&Report::Listening)?;
     meter.wait(|| read(&dataplane, &ports, worker))?;
     meter.finish(read(&dataplane, &ports, worker)?)
 }

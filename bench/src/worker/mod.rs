@@ -5,15 +5,25 @@
 
 mod bounce;
 mod bridge;
+mod copy;
 mod link;
 mod load;
 mod orders;
+mod pace;
+mod sockets;
+mod stations;
 mod stream;
+mod timing;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::benchmark::{Bridging, Fault, SocketLoad, Waiting};
 use crate::cores;
+use crate::latency::Latencies;
 
 pub(crate) use orders::Order;
 
@@ -21,18 +31,46 @@ pub(crate) use orders::Order;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Task {
-    /// Sends frames as fast as the ring takes them.
-    Send { end: End, length: u16 },
+    /// Sends frames as fast as the rings take them.
+    Send { end: End, length: u32 },
     /// Receives frames and copies them out.
-    Receive { end: End, length: u16 },
+    Receive { end: End, length: u32 },
+    /// Both at once.
+    Exchange { end: End, length: u32 },
     /// Sends one frame and then every frame that comes back.
-    Ping { end: End, length: u16 },
+    Ping { end: End, length: u32 },
+    /// Sends frames at a fixed rate and times those that come back.
+    Pace { end: End, length: u32, rate: u64 },
     /// Sends back whatever comes.
-    Reflect { end: End },
-    /// Serves a bridge domain with two ports, on `socket-0` and `socket-1`.
-    Bridge { socket: String, cpu: usize },
-    /// Sends and receives on both ports of a bridge.
-    Load { socket: String, cpu: usize, length: u16 },
+    Reflect { end: End, fault: Option<Fault> },
+    /// Serves a bridge domain with ports on `socket-0`, `socket-1` ….
+    Bridge { socket: String, cpu: usize, bridging: Bridging },
+    /// Sends and receives on all ports of a bridge.
+    Load { address: PortAddress, cpu: usize, bridging: Bridging },
+    /// Copies through one ring with two threads.
+    Copy { into: usize, out: usize },
+    /// Accepts connections, reads what comes, and sends it back if the rhythm wants that.
+    Serve { place: Place, load: SocketLoad, cpu: Option<usize> },
+    /// Connects, sends, and times what comes back.
+    Use { place: Place, load: SocketLoad, cpu: Option<usize> },
+}
+
+/// Where the ports of a bridge are found, followed by `-` and their number.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PortAddress {
+    /// Abstract sockets.
+    Abstract(String),
+    /// Sockets in the file system.
+    Path(PathBuf),
+}
+
+/// Where stream sockets meet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Place {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
 }
 
 /// One end of a memif link.
@@ -42,6 +80,11 @@ pub(crate) struct End {
     /// Name of the abstract socket.
     pub(crate) socket: String,
     pub(crate) cpu: usize,
+    /// Queues each way.
+    pub(crate) queues: u16,
+    /// Bytes of a slot; the client decides.
+    pub(crate) slot: u16,
+    pub(crate) waiting: Waiting,
 }
 
 /// Which end.
@@ -52,23 +95,28 @@ pub(crate) enum Role {
     Server,
 }
 
-/// Frames since the start.
+/// Frames (or messages) since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) sent: u64,
     pub(crate) received: u64,
-    /// Bytes of the received frames.
+    /// Bytes of what was received.
     pub(crate) received_bytes: u64,
     /// Frames that a bridge dropped.
     pub(crate) dropped: u64,
-    /// CPU time of a bridge's worker, in nanoseconds.
+    /// CPU time of a bridge's worker, or of the process, in nanoseconds.
     pub(crate) cpu_nanoseconds: u64,
     /// Interrupts that the peer was sent: none when both ends poll.
     pub(crate) kicks: u64,
+    /// Cycles of the process; `None` where the kernel does not count them.
+    pub(crate) cycles: Option<u64>,
+    /// Instructions of the process; `None` where the kernel does not count them.
+    pub(crate) instructions: Option<u64>,
 }
 
 impl Tally {
     fn since(self, earlier: Self) -> Self {
+        let more = |now: Option<u64>, before: Option<u64>| Some(now?.saturating_sub(before?));
         Self {
             sent: self.sent - earlier.sent,
             received: self.received - earlier.received,
@@ -76,12 +124,14 @@ impl Tally {
             dropped: self.dropped - earlier.dropped,
             cpu_nanoseconds: self.cpu_nanoseconds - earlier.cpu_nanoseconds,
             kicks: self.kicks - earlier.kicks,
+            cycles: more(self.cycles, earlier.cycles),
+            instructions: more(self.instructions, earlier.instructions),
         }
     }
 }
 
 /// What a worker tells.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Report {
     /// It listens: clients may come.
@@ -90,6 +140,10 @@ pub(crate) enum Report {
     Linked,
     /// The interval between [`Order::Measure`] and [`Order::Rest`].
     Measured { tally: Tally, nanoseconds: u64 },
+    /// Of requests that were due in that interval.
+    Latencies { latencies: Latencies },
+    /// It begins nothing new, after [`Order::Quieten`].
+    Quiet,
     /// Everything, after [`Order::Stop`].
     Total { tally: Tally },
 }
@@ -108,21 +162,38 @@ pub(crate) fn run(task: &Task) -> Result<()> {
             cores::pin(end.cpu)?;
             stream::receive(end, *length)
         }
+        Task::Exchange { end, length } => {
+            cores::pin(end.cpu)?;
+            stream::exchange(end, *length)
+        }
         Task::Ping { end, length } => {
             cores::pin(end.cpu)?;
-            bounce::run(end, Some(*length))
+            bounce::ping(end, *length)
         }
-        Task::Reflect { end } => {
+        Task::Pace { end, length, rate } => {
             cores::pin(end.cpu)?;
-            bounce::run(end, None)
+            pace::run(end, *length, *rate)
         }
-        Task::Bridge { socket, cpu } => {
-            cores::pin(*cpu)?;
-            bridge::serve(socket)
+        Task::Reflect { end, fault } => {
+            cores::pin(end.cpu)?;
+            bounce::reflect(end, *fault)
         }
-        Task::Load { socket, cpu, length } => {
+        Task::Bridge { socket, cpu, bridging } => {
             cores::pin(*cpu)?;
-            load::run(socket, *length)
+            bridge::serve(socket, *bridging)
+        }
+        Task::Load { address, cpu, bridging } => {
+            cores::pin(*cpu)?;
+            load::run(address, *bridging)
+        }
+        Task::Copy { into, out } => copy::run(*into, *out),
+        Task::Serve { place, load, cpu } => {
+            cpu.map_or(Ok(()), cores::pin)?;
+            sockets::serve(place, *load)
+        }
+        Task::Use { place, load, cpu } => {
+            cpu.map_or(Ok(()), cores::pin)?;
+            sockets::load(place, *load)
         }
     }
 }

@@ -10,6 +10,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use super::{Report, Tally};
+use crate::counters::Counters;
+use crate::cpu_time;
 
 /// What a worker is told, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,12 +23,14 @@ pub(crate) enum Order {
     Measure,
     /// Report what was counted; keep working.
     Rest,
+    /// Begin nothing new; report when that is so, and go on taking what comes.
+    Quieten,
     /// Bring it to an end and report all.
     Stop,
 }
 
 impl Order {
-    const ALL: [Self; 4] = [Self::WarmUp, Self::Measure, Self::Rest, Self::Stop];
+    const ALL: [Self; 5] = [Self::WarmUp, Self::Measure, Self::Rest, Self::Quieten, Self::Stop];
 
     /// The line that is this order.
     pub(crate) fn line(self) -> &'static str {
@@ -34,6 +38,7 @@ impl Order {
             Self::WarmUp => "warm-up",
             Self::Measure => "measure",
             Self::Rest => "rest",
+            Self::Quieten => "quieten",
             Self::Stop => "stop",
         }
     }
@@ -46,6 +51,8 @@ pub(super) struct Meter {
     queue: Receiver<Order>,
     seen: Order,
     start: Option<(Instant, Tally)>,
+    /// `None` where the kernel does not count cycles.
+    counters: Option<Counters>,
 }
 
 impl Meter {
@@ -66,7 +73,8 @@ impl Meter {
             std::process::exit(0);
         };
         thread::Builder::new().name("orders".to_owned()).spawn(reader)?;
-        Ok(Self { latest, queue, seen: Order::WarmUp, start: None })
+        let counters = Counters::start().ok();
+        Ok(Self { latest, queue, seen: Order::WarmUp, start: None, counters })
     }
 
     /// Whether to go on; takes note of `tally` where an interval begins or ends.
@@ -76,6 +84,18 @@ impl Meter {
             return Ok(true);
         }
         self.follow(|| Ok(*tally))
+    }
+
+    /// Whether the interval that counts has begun and not ended.
+    #[inline]
+    pub(super) fn counts(&self) -> bool {
+        self.seen == Order::Measure
+    }
+
+    /// Whether something new may begin.
+    #[inline]
+    pub(super) fn may_begin(&self) -> bool {
+        self.seen < Order::Quieten
     }
 
     /// Sleeps until [`Order::Stop`], taking note of `tally` where an interval begins or ends.
@@ -89,28 +109,44 @@ impl Meter {
     fn follow(&mut self, tally: impl FnOnce() -> Result<Tally>) -> Result<bool> {
         self.seen = self.queue.recv().context("the orders ended")?;
         match self.seen {
-            Order::Measure => self.start = Some((Instant::now(), tally()?)),
+            Order::Measure => {
+                let tally = self.costed(tally()?);
+                self.start = Some((Instant::now(), tally));
+            }
             Order::Rest => {
                 let (start, before) = self.start.context("told to rest before it measured")?;
                 let nanoseconds = u64::try_from(start.elapsed().as_nanos())?;
-                tell(Report::Measured { tally: tally()?.since(before), nanoseconds })?;
+                let tally = self.costed(tally()?).since(before);
+                tell(&Report::Measured { tally, nanoseconds })?;
             }
+            Order::Quieten => tell(&Report::Quiet)?,
             Order::WarmUp | Order::Stop => {}
         }
         Ok(self.seen != Order::Stop)
     }
 
+    /// A tally with this process's CPU time, unless it has that of a thread, and what the kernel counts.
+    fn costed(&mut self, mut tally: Tally) -> Tally {
+        if tally.cpu_nanoseconds == 0 {
+            tally.cpu_nanoseconds = cpu_time::this_process();
+        }
+        let counted = self.counters.as_mut().and_then(Counters::read);
+        tally.cycles = counted.map(|it| it.0);
+        tally.instructions = counted.map(|it| it.1);
+        tally
+    }
+
     /// Reports everything and stays until the parent is gone, so that links stay up for the peer.
     pub(super) fn finish(self, tally: Tally) -> Result<()> {
-        tell(Report::Total { tally })?;
+        tell(&Report::Total { tally })?;
         while self.queue.recv().is_ok() {}
         Ok(())
     }
 }
 
 /// Writes one report.
-pub(super) fn tell(report: Report) -> Result<()> {
+pub(super) fn tell(report: &Report) -> Result<()> {
     let mut output = std::io::stdout().lock();
-    writeln!(output, "{}", serde_json::to_string(&report)?)?;
+    writeln!(output, "{}", serde_json::to_string(report)?)?;
     output.flush().context("the parent does not listen")
 }

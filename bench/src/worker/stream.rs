@@ -1,4 +1,4 @@
-//! Frames one way: the sender and the receiver.
+//! Frames as fast as they go: the sender, the receiver, and both in one.
 
 use std::hint::{black_box, spin_loop};
 
@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use memif::queue::TxError;
 use memif::{RxQueue, TxQueue};
 
-use super::link::establish;
+use super::link::{Idle, establish};
 use super::orders::Meter;
 use super::{End, Tally};
 
@@ -14,21 +14,25 @@ use super::{End, Tally};
 pub(super) const BATCH: usize = 32;
 
 /// Bytes of a private buffer; larger than any frame here.
-const BUFFER: usize = 2048;
+const BUFFER: usize = 65_536;
+/// Bytes of one that is for small frames: a batch of them stays in the cache.
+const SMALL: usize = 2048;
 
 /// Private memory that received frames are copied to: a batch of buffers, used again and again, as
 /// DPDK's packet pool does with its cache.
 #[derive(Debug)]
-pub(super) struct Buffers(Vec<[u8; BUFFER]>);
+pub(super) struct Buffers(Vec<Vec<u8>>);
 
 impl Buffers {
-    pub(super) fn new() -> Self {
-        Self(vec![[0; BUFFER]; BATCH])
+    /// For frames of up to `length` bytes.
+    pub(super) fn new(length: u32) -> Self {
+        let bytes = if length as usize <= SMALL { SMALL } else { BUFFER };
+        Self(vec![vec![0; bytes]; BATCH])
     }
 
-    /// Receives at most a batch.
+    /// Receives at most a batch; whether something was there.
     #[inline]
-    pub(super) fn receive(&mut self, rx: &mut RxQueue, tally: &mut Tally) -> Result<()> {
+    pub(super) fn receive(&mut self, rx: &mut RxQueue, tally: &mut Tally) -> Result<bool> {
         let batch = rx.batch(BATCH)?;
         for (at, frame) in batch.frames().enumerate() {
             let buffer = &mut self.0[at % BATCH];
@@ -37,7 +41,7 @@ impl Buffers {
             tally.received += 1;
             tally.received_bytes += length as u64;
         }
-        Ok(())
+        Ok(!batch.is_empty())
     }
 }
 
@@ -47,13 +51,8 @@ pub(super) struct Source(Vec<Vec<u8>>);
 
 impl Source {
     /// Frames of `length` bytes between two local addresses.
-    pub(super) fn new(length: u16, destination: [u8; 6], source: [u8; 6]) -> Self {
-        let mut frame = vec![0; usize::from(length)];
-        frame[..6].copy_from_slice(&destination);
-        frame[6..12].copy_from_slice(&source);
-        // An ethertype for local experiments (IEEE 802).
-        frame[12..14].copy_from_slice(&[0x88, 0xb5]);
-        Self(vec![frame; BATCH])
+    pub(super) fn new(length: u32, destination: [u8; 6], source: [u8; 6]) -> Self {
+        Self(vec![frame(length, destination, source); BATCH])
     }
 
     /// Pushes at most a batch and publishes it; whether there was room for all of it.
@@ -75,32 +74,81 @@ impl Source {
     }
 }
 
-/// Sends as fast as the ring takes it; a full ring is tried again, so nothing is lost.
-pub(super) fn send(end: &End, length: u16) -> Result<()> {
+/// A frame with a header and nothing in it.
+pub(super) fn frame(length: u32, destination: [u8; 6], source: [u8; 6]) -> Vec<u8> {
+    let mut frame = vec![0; length as usize];
+    frame[..6].copy_from_slice(&destination);
+    frame[6..12].copy_from_slice(&source);
+    // An ethertype for local experiments (IEEE 802).
+    frame[12..14].copy_from_slice(&[0x88, 0xb5]);
+    frame
+}
+
+/// Sends as fast as the rings take it; a full ring is tried again, so nothing is lost.
+pub(super) fn send(end: &End, length: u32) -> Result<()> {
     let mut meter = Meter::start()?;
     let mut queues = establish(end)?;
     let source = Source::new(length, LOCAL_B, LOCAL_A);
     let mut tally = Tally::default();
     while meter.runs(&tally)? {
-        if !source.send(&mut queues.tx, &mut tally)? {
-            spin_loop();
+        for tx in &mut queues.tx {
+            if !source.send(tx, &mut tally)? {
+                spin_loop();
+            }
         }
     }
-    tally.kicks = queues.tx.kicks();
+    tally.kicks = queues.kicks();
     meter.finish(tally)
 }
 
 /// Receives until told to stop, which must come after the sender has stopped; then takes the rest.
-pub(super) fn receive(end: &End, length: u16) -> Result<()> {
+pub(super) fn receive(end: &End, length: u32) -> Result<()> {
     let mut meter = Meter::start()?;
     let mut queues = establish(end)?;
-    let mut buffers = Buffers::new();
+    let mut buffers = Buffers::new(length);
+    let mut idle = Idle::new(end.waiting);
     let mut tally = Tally::default();
     while meter.runs(&tally)? {
-        buffers.receive(&mut queues.rx, &mut tally)?;
+        let mut found = false;
+        for rx in &mut queues.rx {
+            found |= buffers.receive(rx, &mut tally)?;
+        }
+        idle.looked(found, &mut queues.rx)?;
     }
-    while queues.rx.has_frames() {
-        buffers.receive(&mut queues.rx, &mut tally)?;
+    take_rest(&mut queues.rx, &mut buffers, &mut tally, length)?;
+    meter.finish(tally)
+}
+
+/// Sends and receives on all queues in turn. Both ends must have been quietened before one is stopped.
+pub(super) fn exchange(end: &End, length: u32) -> Result<()> {
+    let mut meter = Meter::start()?;
+    let mut queues = establish(end)?;
+    let source = Source::new(length, LOCAL_B, LOCAL_A);
+    let mut buffers = Buffers::new(length);
+    let mut tally = Tally::default();
+    while meter.runs(&tally)? {
+        for (tx, rx) in queues.tx.iter_mut().zip(&mut queues.rx) {
+            if meter.may_begin() {
+                source.send(tx, &mut tally)?;
+            }
+            buffers.receive(rx, &mut tally)?;
+        }
+    }
+    take_rest(&mut queues.rx, &mut buffers, &mut tally, length)?;
+    tally.kicks = queues.kicks();
+    meter.finish(tally)
+}
+
+fn take_rest(
+    rx: &mut [RxQueue],
+    buffers: &mut Buffers,
+    tally: &mut Tally,
+    length: u32,
+) -> Result<()> {
+    for rx in rx {
+        while rx.has_frames() {
+            buffers.receive(rx, tally)?;
+        }
     }
     ensure!(
         tally.received_bytes == tally.received * u64::from(length),
@@ -108,7 +156,7 @@ pub(super) fn receive(end: &End, length: u16) -> Result<()> {
         tally.received,
         tally.received_bytes
     );
-    meter.finish(tally)
+    Ok(())
 }
 
 /// Locally administered addresses.

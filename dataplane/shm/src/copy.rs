@@ -2,14 +2,14 @@
 
 #![allow(unsafe_code)]
 
-use std::ptr;
+use core::ptr;
 
 /// Asks the processor to fetch a cache line for writing; harmless for any address.
 #[inline]
 pub(crate) fn prefetch_write(address: *const i8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
-        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
         // SAFETY: a prefetch reads and writes nothing and never faults.
         unsafe { _mm_prefetch(address, _MM_HINT_ET0) };
     }

@@ -12,7 +12,7 @@
 //! * `word`: atomics and cells at fixed places of a mapping.
 //! * `copy`: the copy loops.
 //! * [`memfd`]: creating sealed memory, and judging memory that a peer sent.
-//! * [`fault`]: surviving `SIGBUS` when a peer takes pages away.
+//! * `fault` (feature `std`): surviving `SIGBUS` when a peer takes pages away.
 //! * [`signal`]: the publish/arm protocol between a sender and a receiver that may sleep, pure and
 //!   model-checked with loom.
 //!
@@ -21,7 +21,14 @@
 //! copies for payload. A racing peer can make payload bytes arbitrary, never make a reference,
 //! length or index wrong.
 
+#![cfg_attr(not(any(feature = "std", test, loom)), no_std)]
+
+extern crate alloc;
+#[cfg(any(feature = "std", test, loom))]
+extern crate std;
+
 mod copy;
+#[cfg(feature = "std")]
 pub mod fault;
 mod mapping;
 pub mod memfd;

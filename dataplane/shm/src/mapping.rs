@@ -2,16 +2,19 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::c_void;
-use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::ptr::{self, NonNull};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use alloc::sync::Arc;
+use core::ffi::c_void;
+use core::fmt;
+use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use rustix::fd::{AsFd, BorrowedFd};
 
 use rustix::mm::{MapFlags, ProtFlags};
 
-use crate::{copy, fault};
+use crate::copy;
+#[cfg(feature = "std")]
+use crate::fault;
 
 /// Memory shared with another process. Clones refer to the same mapping; the last one unmaps.
 #[derive(Clone)]
@@ -46,6 +49,7 @@ struct Owner {
     base: NonNull<c_void>,
     len: usize,
     lost: Arc<AtomicBool>,
+    #[cfg(feature = "std")]
     guard: Option<fault::Guard>,
     kind: Kind,
 }
@@ -66,7 +70,7 @@ impl Mapping {
     /// Maps the first `len` bytes of `fd`, shared, for reading and writing.
     ///
     /// The caller has judged `fd` (see [`crate::memfd`]); should its pages vanish all the same, an
-    /// installed [`fault`] handler keeps the process alive and [`Mapping::is_lost`] turns true.
+    /// installed `fault` handler keeps the process alive and [`Mapping::is_lost`] turns true.
     ///
     /// # Errors
     /// What `mmap` answers, and `EINVAL` for a length of zero.
@@ -79,8 +83,16 @@ impl Mapping {
         };
         let base = NonNull::new(base).expect("mmap without MAP_FIXED never answers null");
         let lost = Arc::new(AtomicBool::new(false));
+        #[cfg(feature = "std")]
         let guard = fault::Guard::register(base.as_ptr() as usize, len, Arc::clone(&lost));
-        Ok(Self::own(Owner { base, len, lost, guard, kind: Kind::Mapped }))
+        Ok(Self::own(Owner {
+            base,
+            len,
+            lost,
+            #[cfg(feature = "std")]
+            guard,
+            kind: Kind::Mapped,
+        }))
     }
 
     /// Memory of this process alone, for tests and for Miri, which cannot map files.
@@ -88,10 +100,17 @@ impl Mapping {
     pub fn heap(len: usize) -> Self {
         let layout = heap_layout(len);
         // SAFETY: the layout has a size of at least 64 bytes.
-        let base = unsafe { std::alloc::alloc_zeroed(layout) };
+        let base = unsafe { alloc::alloc::alloc_zeroed(layout) };
         let base = NonNull::new(base.cast()).expect("tests have memory");
         let lost = Arc::new(AtomicBool::new(false));
-        Self::own(Owner { base, len, lost, guard: None, kind: Kind::Heap })
+        Self::own(Owner {
+            base,
+            len,
+            lost,
+            #[cfg(feature = "std")]
+            guard: None,
+            kind: Kind::Heap,
+        })
     }
 
     fn own(owner: Owner) -> Self {
@@ -166,12 +185,56 @@ impl Mapping {
         Ok(())
     }
 
+    /// The 32-bit word at `offset`. An atomic is the one thing that may be lent out: it makes no
+    /// claim about what the other process does with the word.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] when it is not inside the mapping or not aligned.
+    #[inline]
+    pub fn word32(&self, offset: usize) -> Result<&AtomicU32, OutOfBounds> {
+        let word = place::<u32>(self, offset, size_of::<u32>())?;
+        // SAFETY: `place` checked bounds and alignment; the borrow of `self` keeps the memory mapped,
+        // and nothing in this process accesses it otherwise than atomically.
+        Ok(unsafe { AtomicU32::from_ptr(word.as_ptr()) })
+    }
+
+    /// The 64-bit word at `offset`.
+    ///
+    /// # Errors
+    /// As [`Mapping::word32`].
+    #[inline]
+    pub fn word64(&self, offset: usize) -> Result<&AtomicU64, OutOfBounds> {
+        let word = place::<u64>(self, offset, size_of::<u64>())?;
+        // SAFETY: as in `word32`.
+        Ok(unsafe { AtomicU64::from_ptr(word.as_ptr()) })
+    }
+
+    /// Lets the kernel copy up to `len` bytes at `position` of a file straight to `offset`; returns how
+    /// many came, zero at the end of the file.
+    ///
+    /// # Errors
+    /// What `pread` answers, and `EFAULT` for a range outside the mapping.
+    pub fn fill_from(
+        &self,
+        offset: usize,
+        len: usize,
+        file: BorrowedFd<'_>,
+        position: u64,
+    ) -> rustix::io::Result<usize> {
+        let target = self.range(offset, len).map_err(|_| rustix::io::Errno::FAULT)?;
+        // SAFETY: `range` checked that `target` is writable for `len` bytes. The slice of
+        // `MaybeUninit` is handed to the kernel only, nobody in this process reads through it.
+        let target =
+            unsafe { core::slice::from_raw_parts_mut(target.cast::<MaybeUninit<u8>>(), len) };
+        rustix::io::pread(file, target, position).map(|(filled, _)| filled.len())
+    }
+
     /// Asks the processor to fetch the cache line at `offset`; out of range it does nothing.
     #[inline]
     pub fn prefetch(&self, offset: usize) {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         if offset < self.len {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             // SAFETY: the address is inside the mapping; a prefetch never faults anyway.
             unsafe { _mm_prefetch(self.base.as_ptr().add(offset).cast::<i8>(), _MM_HINT_T0) };
         }
@@ -208,6 +271,19 @@ impl Mapping {
     }
 }
 
+/// The address of `len` bytes at `offset`, aligned for `T`.
+pub(crate) fn place<T>(
+    mapping: &Mapping,
+    offset: usize,
+    len: usize,
+) -> Result<NonNull<T>, OutOfBounds> {
+    let address = mapping.range(offset, len)?.cast::<T>();
+    match NonNull::new(address) {
+        Some(address) if address.is_aligned() && len > 0 => Ok(address),
+        _ => Err(OutOfBounds { offset, len, size: mapping.len() }),
+    }
+}
+
 impl fmt::Debug for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mapping")
@@ -220,6 +296,7 @@ impl fmt::Debug for Mapping {
 impl Drop for Owner {
     fn drop(&mut self) {
         // The handler must not touch the range once it may belong to somebody else.
+        #[cfg(feature = "std")]
         drop(self.guard.take());
         match self.kind {
             // SAFETY: this is the range that `map` got from mmap, and the last user of it.
@@ -229,7 +306,7 @@ impl Drop for Owner {
             // SAFETY: allocated in `heap` with the same layout.
             #[cfg(any(test, miri, feature = "heap"))]
             Kind::Heap => unsafe {
-                std::alloc::dealloc(self.base.as_ptr().cast(), heap_layout(self.len));
+                alloc::alloc::dealloc(self.base.as_ptr().cast(), heap_layout(self.len));
             },
             #[cfg(not(any(test, miri, feature = "heap")))]
             Kind::Heap => unreachable!("heap mappings exist in tests only"),
@@ -238,8 +315,8 @@ impl Drop for Owner {
 }
 
 #[cfg(any(test, miri, feature = "heap"))]
-fn heap_layout(len: usize) -> std::alloc::Layout {
-    std::alloc::Layout::from_size_align(len.max(64), 4096).expect("a sane size")
+fn heap_layout(len: usize) -> core::alloc::Layout {
+    core::alloc::Layout::from_size_align(len.max(64), 4096).expect("a sane size")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Creating memory to share, and judging memory that a peer sent.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, MemfdFlags, SealFlags};
 
@@ -37,12 +37,12 @@ pub enum Unfit {
     #[error("the memory is not sealed against shrinking (F_SEAL_SHRINK)")]
     NotSealed,
     /// A system call failed.
-    #[error("{what}: {source}")]
+    #[error("{what}: {errno}")]
     System {
         /// What was asked.
         what: &'static str,
         /// The kernel's answer.
-        source: std::io::Error,
+        errno: rustix::io::Errno,
     },
 }
 
@@ -86,7 +86,7 @@ fn is_sealed(fd: BorrowedFd<'_>) -> bool {
 }
 
 fn system(what: &'static str) -> impl Fn(rustix::io::Errno) -> Unfit {
-    move |errno| Unfit::System { what, source: errno.into() }
+    move |errno| Unfit::System { what, errno }
 }
 
 /// `TMPFS_MAGIC` of linux/magic.h.

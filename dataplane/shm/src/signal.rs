@@ -50,7 +50,7 @@ pub fn disarm<W: Word>(flags: &W) {
 #[inline]
 fn full_fence() {
     #[cfg(not(loom))]
-    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
     #[cfg(loom)]
     loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
 }

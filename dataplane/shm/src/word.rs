@@ -3,10 +3,11 @@
 
 #![allow(unsafe_code)]
 
-use std::fmt;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use core::fmt;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+use crate::mapping::place;
 use crate::signal::Word;
 use crate::{Mapping, OutOfBounds};
 
@@ -162,7 +163,7 @@ impl Cells {
     /// Asks the processor to fetch the cache line of cell `index` modulo the count for writing.
     #[inline]
     pub fn prefetch_write(&self, index: u16) {
-        crate::copy::prefetch_write(std::ptr::from_ref(self.words(index).0).cast());
+        crate::copy::prefetch_write(core::ptr::from_ref(self.words(index).0).cast());
     }
 
     #[inline]
@@ -180,15 +181,6 @@ impl Cells {
 impl fmt::Debug for Cells {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cells").field("count", &(self.mask + 1)).finish_non_exhaustive()
-    }
-}
-
-/// The address of `len` bytes at `offset`, aligned for `T`.
-fn place<T>(mapping: &Mapping, offset: usize, len: usize) -> Result<NonNull<T>, OutOfBounds> {
-    let address = mapping.range(offset, len)?.cast::<T>();
-    match NonNull::new(address) {
-        Some(address) if address.is_aligned() && len > 0 => Ok(address),
-        _ => Err(OutOfBounds { offset, len, size: mapping.len() }),
     }
 }
 

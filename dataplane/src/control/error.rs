@@ -27,6 +27,14 @@ pub enum DataplaneError {
     /// The address is already pinned in this domain.
     #[error("address {0} already belongs to another port of this bridge domain")]
     DuplicateAddress(MacAddr),
+    /// The port already has another device that owns its address while no client is connected.
+    #[error("port {} already has {other}; detach that first", port.0)]
+    Occupied {
+        /// The port.
+        port: PortId,
+        /// What it has.
+        other: &'static str,
+    },
     /// A value is out of its range.
     #[error("{what} must be {expected}, not {found}")]
     BadConfig {

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use self::memif_server::MemifServer;
 use self::registry::Registry;
+use crate::stack_port::StackPort;
 use crate::tap::TapDevice;
 use crate::worker::{self, WorkerHandle};
 use crate::{DomainConfig, MemifConfig, PortConfig, WorkerConfig};
@@ -61,6 +62,14 @@ impl Dataplane {
             engine.workers.push((handle, Some(thread)));
         }
         Ok(Self { engine: Arc::new(engine) })
+    }
+
+    /// Returns when each worker has done something since it was called, and not while one is stuck.
+    ///
+    /// # Errors
+    /// [`DataplaneError::Stopped`].
+    pub fn take_turns(&self) -> Result<(), DataplaneError> {
+        self.engine.workers.iter().try_for_each(|(worker, _)| worker.run(|_| ()))
     }
 
     /// Creates a bridge domain, on the worker that has the fewest ports.
@@ -163,6 +172,30 @@ impl Dataplane {
         let _changes = lock(&self.engine.changes);
         let worker = lock(&self.engine.registry).port_worker(port)?;
         worker.run(move |worker| worker.detach_tap(port))?
+    }
+
+    /// Makes a network stack of this process the station behind the port; a stack that it had is cut
+    /// off. The port must not have a TAP.
+    ///
+    /// # Errors
+    /// [`DataplaneError::NoPort`], [`DataplaneError::Occupied`], [`DataplaneError::Io`].
+    pub fn attach_stack(&self, port: PortId) -> Result<StackPort, DataplaneError> {
+        let _changes = lock(&self.engine.changes);
+        let worker = lock(&self.engine.registry).port_worker(port)?;
+        let (input, output, stack) = crate::stack_port::connect()
+            .map_err(|errno| io("eventfd of a network stack")(errno.into()))?;
+        worker.run(move |worker| worker.attach_stack(port, input, output))??;
+        Ok(stack)
+    }
+
+    /// Takes the port's network stack away; its [`StackPort`] hears nothing any more.
+    ///
+    /// # Errors
+    /// [`DataplaneError::NoPort`].
+    pub fn detach_stack(&self, port: PortId) -> Result<(), DataplaneError> {
+        let _changes = lock(&self.engine.changes);
+        let worker = lock(&self.engine.registry).port_worker(port)?;
+        worker.run(move |worker| worker.detach_stack(port))?
     }
 
     /// Serves memif clients for this port on sockets that are bound and listening

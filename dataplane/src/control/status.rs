@@ -19,6 +19,8 @@ pub enum PortOwner {
     None,
     /// The TAP.
     Tap,
+    /// A network stack of this process.
+    Stack,
     /// A memif client.
     Memif,
 }

@@ -3,12 +3,14 @@
 
 use std::net::Ipv6Addr;
 
-use super::{Gateway, HOP_LIMIT, Ignored};
+use super::closed::{self, Request};
+use super::{Gateway, HOP_LIMIT, Ignored, Role};
 use crate::MacAddr;
 use crate::offload::Sum;
 use crate::packet::{EtherType, EthernetHeader, Ipv6Header, Protocol};
 
-/// Answers an echo request to one of the gateway's addresses, or a solicitation for one.
+/// Answers an echo request to one of the gateway's addresses, or a solicitation for one, and says of
+/// ports that they are closed.
 pub(super) fn answer(
     gateway: &Gateway,
     ethernet: &EthernetHeader,
@@ -26,8 +28,25 @@ pub(super) fn answer(
     if payload.is_fragment {
         return Err(Ignored::Fragment);
     }
-    if payload.protocol != Protocol::ICMPV6 || payload.is_routed {
+    if payload.is_routed {
         return Err(Ignored::Unsupported);
+    }
+    if payload.protocol != Protocol::ICMPV6 {
+        if ethernet.dst != gateway.mac || !gateway.ipv6.contains(&header.dst) {
+            return Err(Ignored::NotForUs);
+        }
+        if header.src.is_unspecified() {
+            return Err(Ignored::Malformed);
+        }
+        let request = Request {
+            station: ethernet.src,
+            src: header.src.into(),
+            dst: header.dst.into(),
+            protocol: payload.protocol,
+            packet: &packet[..header.total_len],
+            offset: payload.offset,
+        };
+        return closed::answer(gateway, &request, out);
     }
     let message = &packet[payload.offset..header.total_len];
     let (fixed, body) = message.split_first_chunk::<4>().ok_or(Ignored::Malformed)?;
@@ -94,12 +113,12 @@ fn solicitation(
     }
     let is_probe = request.src.is_unspecified();
     let (mac, dst, flags) = if is_probe {
-        (ALL_NODES_MAC, ALL_NODES, ROUTER | OVERRIDE)
+        (ALL_NODES_MAC, ALL_NODES, OVERRIDE)
     } else {
-        (ethernet.src, request.src, ROUTER | SOLICITED | OVERRIDE)
+        (ethernet.src, request.src, SOLICITED | OVERRIDE)
     };
     let mut advertisement = [0; 28];
-    advertisement[0] = flags;
+    advertisement[0] = flags | if gateway.role == Role::Router { ROUTER } else { 0 };
     advertisement[4..20].copy_from_slice(&target.octets());
     advertisement[20..22].copy_from_slice(&[TARGET_LINK_LAYER, 1]);
     advertisement[22..].copy_from_slice(&gateway.mac.0);
@@ -151,13 +170,25 @@ impl Message {
     fn write(&self, kind: [u8; 2], body: &[u8], out: &mut Vec<u8>) {
         let length = kind.len() + 2 + body.len();
         let sum = pseudo_header(self.src, self.dst, length).plus(&kind).plus(body).finish();
-        out.extend_from_slice(&[0x60, 0, 0, 0]);
-        out.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
-        out.extend_from_slice(&[Protocol::ICMPV6.0, self.hop_limit]);
-        out.extend_from_slice(&self.src.octets());
-        out.extend_from_slice(&self.dst.octets());
+        write_header(self.src, self.dst, Protocol::ICMPV6, self.hop_limit, length, out);
         out.extend_from_slice(&kind);
         out.extend_from_slice(&sum.to_be_bytes());
         out.extend_from_slice(body);
     }
+}
+
+/// Starts a reply.
+pub(super) fn write_header(
+    src: Ipv6Addr,
+    dst: Ipv6Addr,
+    protocol: Protocol,
+    hop_limit: u8,
+    length: usize,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(&[0x60, 0, 0, 0]);
+    out.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
+    out.extend_from_slice(&[protocol.0, hop_limit]);
+    out.extend_from_slice(&src.octets());
+    out.extend_from_slice(&dst.octets());
 }

@@ -1,4 +1,5 @@
-//! What the gateway of a domain answers: ARP, IPv6 neighbour discovery and ping.
+//! What the gateway of a domain answers: ARP, IPv6 neighbour discovery and ping, and whoever tries its
+//! ports, that they are closed.
 //!
 //! Pure: bytes of a frame in, bytes of the reply out. A reply goes back to the port that the request
 //! came from. The gateway routes nothing and never starts a conversation, and it answers single
@@ -8,9 +9,12 @@
 #![forbid(unsafe_code)]
 
 mod arp;
+mod closed;
 mod icmp4;
 mod icmp6;
 
+#[cfg(test)]
+mod closed_tests;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +30,15 @@ pub struct Gateway {
     ipv4: Vec<Ipv4Addr>,
     /// With the link-local address.
     ipv6: Vec<Ipv6Addr>,
+    /// What neighbour advertisements say of it.
+    role: Role,
+}
+
+/// What a station tells its neighbours that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Router,
+    Host,
 }
 
 /// What to do with a frame.
@@ -64,11 +77,18 @@ impl Gateway {
         if !ipv6.contains(&link_local) {
             ipv6.push(link_local);
         }
-        Self { mac: config.mac, ipv4: config.ipv4.clone(), ipv6 }
+        Self { mac: config.mac, ipv4: config.ipv4.clone(), ipv6, role: Role::Router }
+    }
+
+    /// What answers in the same way for a station that is no gateway.
+    pub fn host(mac: MacAddr, ipv4: Vec<Ipv4Addr>, ipv6: Vec<Ipv6Addr>) -> Self {
+        let gateway = Self::new(&GatewayConfig { mac, ipv4, ipv6 });
+        Self { role: Role::Host, ..gateway }
     }
 
     /// Answers a frame that the bridge gave to the gateway. The reply replaces what `out` held and is
-    /// no longer than the request (than 86 bytes, for a neighbour advertisement).
+    /// no longer than the request (than 86 bytes, for a neighbour advertisement; than 48 bytes more, for
+    /// "port unreachable"; than 74 bytes, for a reset).
     ///
     /// Checksums must be there: complete partial ones first.
     pub fn respond(&self, frame: &[u8], out: &mut Vec<u8>) -> Reply {
@@ -110,5 +130,5 @@ impl Gateway {
     }
 }
 
-/// Hops of the replies to echo requests.
+/// Hops of replies that are not for the link alone.
 const HOP_LIMIT: u8 = 64;

@@ -4,18 +4,18 @@ use proptest::prelude::*;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    EthernetRepr, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv4Packet,
-    Ipv4Repr, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
+    EthernetRepr, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol,
+    Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr, TcpPacket, TcpRepr,
 };
 
 use super::*;
 
-const GATEWAY: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
-const STATION: MacAddr = MacAddr([2, 0, 0, 0, 0, 9]);
-const GATEWAY4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const STATION4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
-const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0x12, 0x3456);
-const STATION6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9);
+pub(super) const GATEWAY: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+pub(super) const STATION: MacAddr = MacAddr([2, 0, 0, 0, 0, 9]);
+pub(super) const GATEWAY4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub(super) const STATION4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+pub(super) const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0x12, 0x3456);
+pub(super) const STATION6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9);
 const SOLICITED_NODE: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff12, 0x3456);
 const SOLICITED_NODE_MAC: MacAddr = MacAddr([0x33, 0x33, 0xff, 0x12, 0x34, 0x56]);
 
@@ -23,7 +23,7 @@ fn gateway() -> Gateway {
     Gateway::new(&GatewayConfig { mac: GATEWAY, ipv4: vec![GATEWAY4], ipv6: vec![GATEWAY6] })
 }
 
-fn respond(frame: &[u8]) -> Result<Vec<u8>, Ignored> {
+pub(super) fn respond(frame: &[u8]) -> Result<Vec<u8>, Ignored> {
     let mut out = vec![1, 2, 3];
     match gateway().respond(frame, &mut out) {
         Reply::Send => Ok(out),
@@ -34,7 +34,7 @@ fn respond(frame: &[u8]) -> Result<Vec<u8>, Ignored> {
     }
 }
 
-fn ethernet(dst: MacAddr, ethertype: EthernetProtocol, payload_len: usize) -> Vec<u8> {
+pub(super) fn ethernet(dst: MacAddr, ethertype: EthernetProtocol, payload_len: usize) -> Vec<u8> {
     let repr = EthernetRepr {
         src_addr: EthernetAddress(STATION.0),
         dst_addr: EthernetAddress(dst.0),
@@ -103,7 +103,7 @@ fn solicitation(src: Ipv6Addr, target: Ipv6Addr, hops: u8) -> Vec<u8> {
 }
 
 /// Reads a reply with smoltcp, which verifies lengths and checksums; describes it as text.
-fn read(reply: &[u8]) -> String {
+pub(super) fn read(reply: &[u8]) -> String {
     let caps = ChecksumCapabilities::default();
     let frame = EthernetFrame::new_checked(reply).unwrap();
     assert_eq!(frame.src_addr().0, GATEWAY.0);
@@ -116,21 +116,37 @@ fn read(reply: &[u8]) -> String {
         EthernetProtocol::Ipv4 => {
             let packet = Ipv4Packet::new_checked(frame.payload()).unwrap();
             let ip = Ipv4Repr::parse(&packet, &caps).unwrap();
-            let icmp = Icmpv4Packet::new_checked(packet.payload()).unwrap();
-            let icmp = Icmpv4Repr::parse(&icmp, &caps).unwrap();
             assert_eq!(packet.total_len() as usize, frame.payload().len());
-            format!("{dst} {} > {} {icmp:?}", ip.src_addr, ip.dst_addr)
+            let message = if ip.next_header == IpProtocol::Tcp {
+                read_tcp(ip.src_addr.into(), ip.dst_addr.into(), packet.payload())
+            } else {
+                let icmp = Icmpv4Packet::new_checked(packet.payload()).unwrap();
+                format!("{:?}", Icmpv4Repr::parse(&icmp, &caps).unwrap())
+            };
+            format!("{dst} {} > {} {message}", ip.src_addr, ip.dst_addr)
         }
         EthernetProtocol::Ipv6 => {
             let packet = Ipv6Packet::new_checked(frame.payload()).unwrap();
             let ip = Ipv6Repr::parse(&packet).unwrap();
-            let icmp = Icmpv6Packet::new_checked(packet.payload()).unwrap();
-            let icmp = Icmpv6Repr::parse(&ip.src_addr, &ip.dst_addr, &icmp, &caps).unwrap();
             assert_eq!(packet.total_len(), frame.payload().len());
-            format!("{dst} {} > {} ttl {} {icmp:?}", ip.src_addr, ip.dst_addr, ip.hop_limit)
+            let (src, to) = (ip.src_addr, ip.dst_addr);
+            let message = if ip.next_header == IpProtocol::Tcp {
+                read_tcp(src.into(), to.into(), packet.payload())
+            } else {
+                let icmp = Icmpv6Packet::new_checked(packet.payload()).unwrap();
+                format!("{:?}", Icmpv6Repr::parse(&src, &to, &icmp, &caps).unwrap())
+            };
+            format!("{dst} {src} > {to} ttl {} {message}", ip.hop_limit)
         }
         other @ EthernetProtocol::Unknown(_) => panic!("a reply of type {other}"),
     }
+}
+
+fn read_tcp(src: IpAddress, dst: IpAddress, segment: &[u8]) -> String {
+    let segment = TcpPacket::new_checked(segment).unwrap();
+    let repr = TcpRepr::parse(&segment, &src, &dst, &ChecksumCapabilities::default()).unwrap();
+    let TcpRepr { src_port, dst_port, control, seq_number, ack_number, .. } = repr;
+    format!("{src_port} > {dst_port} {control:?} {seq_number:?} {ack_number:?}")
 }
 
 #[test]
@@ -203,7 +219,7 @@ fn pings_that_are_not_answered() {
     assert_eq!(spoilt_ping4(6, 3), Err(Ignored::Malformed), "from a group");
     assert_eq!(spoilt_ping4(20, 0x20), Err(Ignored::Fragment));
     assert_eq!(spoilt_ping4(21, 1), Err(Ignored::Fragment));
-    assert_eq!(spoilt_ping4(23, 17), Err(Ignored::Unsupported), "UDP");
+    assert_eq!(spoilt_ping4(23, 47), Err(Ignored::Unsupported), "GRE");
     assert_eq!(spoilt_ping4(29, 1), Err(Ignored::Conflict), "from our own address");
     assert_eq!(spoilt_ping4(26, 224), Err(Ignored::Malformed), "from a multicast address");
     assert_eq!(spoilt_ping4(26, 127), Err(Ignored::Malformed), "from a loopback address");

@@ -76,6 +76,11 @@ impl<'a> Segmenter<'a> {
         self.count - self.index
     }
 
+    /// Passes over `count` segments, which were sent before.
+    pub fn skip(&mut self, count: usize) {
+        self.index = (self.index + count).min(self.count);
+    }
+
     /// The next segment; `None` after the last.
     pub fn next_segment(&mut self) -> Option<Segment<'_>> {
         if self.index == self.count {

@@ -20,6 +20,7 @@ use rustix::event::{Timespec, epoll};
 use crate::DropReason;
 use crate::bridge::PortSlot;
 use crate::control::PortId;
+use crate::stack_port::StackInput;
 use crate::tap::{TapDevice, TapReader};
 use crate::worker::fabric::Fabric;
 
@@ -27,6 +28,8 @@ use crate::worker::fabric::Fabric;
 const MEMIF_BURST: usize = 64;
 /// Slots between the frame being switched and the one that the processor fetches.
 const FETCH_AHEAD: usize = 8;
+/// Frames taken from one stack in a turn.
+const STACK_BURST: usize = 32;
 /// Frames read from one TAP queue in a turn.
 const TAP_BURST: usize = 32;
 /// How long after arming a queue the first sleep may last: senders without a memory fence (VPP, DPDK)
@@ -48,6 +51,7 @@ const WAKE_KEY: u64 = u64::MAX;
 pub(crate) enum Source {
     Memif(RxQueue),
     Tap { device: Arc<TapDevice>, queue: usize },
+    Stack(StackInput),
 }
 
 impl Source {
@@ -55,6 +59,16 @@ impl Source {
         match self {
             Self::Memif(queue) => queue.as_fd(),
             Self::Tap { device, queue } => device.queues()[*queue].as_fd(),
+            Self::Stack(input) => input.as_fd(),
+        }
+    }
+
+    /// Says that the source is polled.
+    fn disarm(&mut self) {
+        match self {
+            Self::Memif(queue) => queue.disarm(),
+            Self::Stack(input) => input.disarm(),
+            Self::Tap { .. } => {}
         }
     }
 }
@@ -128,9 +142,7 @@ impl Inputs {
         let key = at as u64 | u64::from(self.generation) << 32;
         epoll::add(&self.epoll, source.fd(), epoll::EventData::new_u64(key), flags)?;
         let mut source = source;
-        if let Source::Memif(queue) = &mut source {
-            queue.disarm();
-        }
+        source.disarm();
         let input = Input {
             port,
             id,
@@ -206,12 +218,12 @@ impl Inputs {
     }
 
     /// Looks which sleeping inputs have work. Without busy inputs it sleeps until one has, or until
-    /// somebody writes the wake descriptor; with busy ones it looks now and then and never sleeps.
+    /// somebody writes the wake descriptor, but not for longer than `longest`; with busy ones it looks now and then and never sleeps.
     /// Returns whether the worker should see to its commands.
     #[inline]
-    pub(crate) fn look(&mut self, now: Instant) -> bool {
+    pub(crate) fn look(&mut self, now: Instant, longest: Option<Duration>) -> bool {
         if self.active.is_empty() {
-            self.sleep(now);
+            self.sleep(now, longest);
             return true;
         }
         if now.duration_since(self.last_look) < LOOK_INTERVAL {
@@ -224,9 +236,10 @@ impl Inputs {
     }
 
     #[cold]
-    fn sleep(&mut self, now: Instant) {
+    fn sleep(&mut self, now: Instant, longest: Option<Duration>) {
         let until = self.fresh.iter().map(|&(_, until)| until).min();
-        self.wait(until.map(|until| until.saturating_duration_since(now)));
+        let fresh = until.map(|until| until.saturating_duration_since(now));
+        self.wait(fresh.into_iter().chain(longest).min());
         if !self.fresh.is_empty() {
             self.check_fresh(Instant::now());
         }
@@ -256,9 +269,7 @@ impl Inputs {
         }
         input.active = true;
         input.last_work = now;
-        if let Source::Memif(queue) = &mut input.source {
-            queue.disarm();
-        }
+        input.source.disarm();
         self.active.push(at);
     }
 
@@ -313,15 +324,33 @@ fn turn(input: &mut Input, reader: &mut TapReader, fabric: &mut Fabric) -> Turn 
             fabric.flush();
             if drained { Turn::Asleep } else { Turn::Worked }
         }
+        Source::Stack(queue) => {
+            let mut taken = 0;
+            while taken < STACK_BURST
+                && let Some(frame) = queue.pop()
+            {
+                fabric.ingress_stack(port, frame);
+                taken += 1;
+            }
+            if taken == 0 {
+                return Turn::Idle;
+            }
+            fabric.flush();
+            Turn::Worked
+        }
     }
 }
 
 /// Asks the peer for interrupts; false when frames arrived meanwhile.
 #[cold]
 fn fall_asleep(input: &mut Input) -> bool {
-    let Source::Memif(queue) = &mut input.source else { return true };
-    if let Ok(Armed::Ready) = queue.arm() {
-        queue.disarm();
+    let has_frames = match &mut input.source {
+        Source::Memif(queue) => matches!(queue.arm(), Ok(Armed::Ready)),
+        Source::Stack(queue) => !queue.arm(),
+        Source::Tap { .. } => false,
+    };
+    if has_frames {
+        input.source.disarm();
         return false;
     }
     input.active = false;

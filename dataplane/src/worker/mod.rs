@@ -21,10 +21,12 @@ use rustix::event::EventfdFlags;
 
 use crate::bridge::{PortSlot, Tick};
 use crate::control::{DataplaneError, MemifStatus, PortId, PortStatus};
+use crate::stack_port::{StackInput, StackOutput};
 use crate::tap::{IoMode, TapDevice};
 use crate::{DomainId, WorkerConfig};
 
 pub(crate) use fabric::Fabric;
+use fabric::OFFER_INTERVAL;
 use inputs::{Inputs, Source};
 use port::{MemifOutput, Port};
 
@@ -131,13 +133,15 @@ impl Worker {
         while !self.stopping {
             let now = Instant::now();
             self.fabric.set_time(self.tick(now));
+            self.fabric.offer_parked();
             self.inputs.poll(&mut self.fabric, now, &mut faults);
             self.fabric.flush();
             faults.append(&mut self.fabric.take_faults());
             for (port, fault) in faults.drain(..) {
                 (self.on_fault)(port, fault);
             }
-            if self.inputs.look(now) {
+            let longest = self.fabric.has_parked().then_some(OFFER_INTERVAL);
+            if self.inputs.look(now, longest) {
                 self.run_jobs();
             }
             if now.duration_since(self.last_ageing) >= AGEING_INTERVAL {
@@ -177,6 +181,9 @@ impl Worker {
         device: TapDevice,
     ) -> Result<(), DataplaneError> {
         let slot = self.slot(id)?;
+        if self.fabric.port_mut(slot).is_some_and(|port| port.stack.is_some()) {
+            return Err(DataplaneError::Occupied { port: id, other: "a network stack" });
+        }
         self.detach_tap(id)?;
         let device = Arc::new(device);
         if let Some(port) = self.fabric.port_mut(slot) {
@@ -202,6 +209,36 @@ impl Worker {
         Ok(())
     }
 
+    /// Gives a port its network stack; the one it had is cut off.
+    pub(crate) fn attach_stack(
+        &mut self,
+        id: PortId,
+        input: StackInput,
+        output: StackOutput,
+    ) -> Result<(), DataplaneError> {
+        let slot = self.slot(id)?;
+        if self.fabric.port_mut(slot).is_some_and(|port| port.tap.is_some()) {
+            return Err(DataplaneError::Occupied { port: id, other: "a TAP" });
+        }
+        self.detach_stack(id)?;
+        self.inputs.add(slot, id, Source::Stack(input)).map_err(|errno| DataplaneError::Io {
+            what: "watching a network stack",
+            source: errno.into(),
+        })?;
+        if let Some(port) = self.fabric.port_mut(slot) {
+            port.stack = Some(output);
+            port.tell_owner();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn detach_stack(&mut self, id: PortId) -> Result<(), DataplaneError> {
+        let slot = self.slot(id)?;
+        self.fabric.detach_stack(slot);
+        self.inputs.take(slot, |source| matches!(source, Source::Stack(_)));
+        Ok(())
+    }
+
     /// Makes a connected memif client the owner of the port's address.
     pub(crate) fn attach_memif(
         &mut self,
@@ -219,6 +256,7 @@ impl Worker {
         }
         if let Some(port) = self.fabric.port_mut(slot) {
             port.memif = Some(MemifOutput { queues: queues.tx, state: queues.state, status });
+            port.tell_owner();
         }
         Ok(())
     }
@@ -233,10 +271,11 @@ impl Worker {
         self.fabric.flush();
         self.inputs.take(slot, |source| match source {
             Source::Memif(queue) => Arc::ptr_eq(queue.state(), state),
-            Source::Tap { .. } => false,
+            Source::Tap { .. } | Source::Stack(_) => false,
         });
         if let Some(port) = self.fabric.port_mut(slot) {
             port.memif.take_if(|memif| Arc::ptr_eq(&memif.state, state));
+            port.tell_owner();
         }
         Ok(())
     }

@@ -1,14 +1,18 @@
 //! A port as its worker sees it: where frames to the endpoint go.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use memif::TxQueue;
 use memif::queue::LinkState;
 
+use crate::bridge::Tick;
 use crate::control::{MemifStatus, PortId, PortOwner, PortStatus};
 use crate::counters::CounterCells;
+use crate::stack_port::StackOutput;
 use crate::tap::TapDevice;
+use crate::worker::fabric::Parcel;
 use crate::{DomainId, MacAddr, PortConfig};
 
 /// One port and its ways out. The ways in are [`Input`](super::inputs::Input)s.
@@ -20,9 +24,16 @@ pub(crate) struct Port {
     pub(crate) domain_index: usize,
     pub(crate) name: Arc<str>,
     pub(crate) mac: Option<MacAddr>,
+    /// Not isolated, whatever its domain says.
+    pub(crate) open: bool,
     pub(crate) counters: Arc<CounterCells>,
     pub(crate) memif: Option<MemifOutput>,
     pub(crate) tap: Option<Arc<TapDevice>>,
+    pub(crate) stack: Option<StackOutput>,
+    /// Frames of stacks that wait for room in a queue of this port.
+    pub(crate) parked: VecDeque<Parcel>,
+    /// When the queue last took one of them.
+    pub(crate) parked_since: Tick,
     /// Something was pushed and not yet flushed.
     pub(crate) dirty: bool,
     /// Some capture may want its frames.
@@ -45,20 +56,35 @@ impl Port {
             domain_index: usize::MAX,
             name: config.name.as_str().into(),
             mac: config.mac,
+            open: config.open,
             counters: Arc::default(),
             memif: None,
             tap: None,
+            stack: None,
+            parked: VecDeque::new(),
+            parked_since: Tick(0),
             dirty: false,
             captured: false,
         }
     }
 
-    /// Who owns the endpoint's address: a connected memif client, otherwise the TAP.
+    /// Who owns the endpoint's address: a connected memif client, otherwise its TAP or its stack, of
+    /// which a port has at most one.
+    #[inline]
     pub(crate) fn owner(&self) -> PortOwner {
-        match (&self.memif, &self.tap) {
-            (Some(_), _) => PortOwner::Memif,
-            (None, Some(_)) => PortOwner::Tap,
-            (None, None) => PortOwner::None,
+        match (&self.memif, &self.tap, &self.stack) {
+            (Some(_), ..) => PortOwner::Memif,
+            (None, Some(_), _) => PortOwner::Tap,
+            (None, None, Some(_)) => PortOwner::Stack,
+            (None, None, None) => PortOwner::None,
+        }
+    }
+
+    /// Tells the stack, if there is one, whether it owns the address.
+    pub(crate) fn tell_owner(&mut self) {
+        let owns = self.memif.is_none();
+        if let Some(stack) = &mut self.stack {
+            stack.set_owner(owns);
         }
     }
 

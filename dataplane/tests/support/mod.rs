@@ -83,16 +83,29 @@ impl Station {
     }
 
     pub(crate) fn without_client(engine: &Dataplane, domain: DomainId, n: u8) -> Self {
-        Self::listening(engine, domain, n, &MemifConfig::default())
+        Self::listening(engine, domain, n, false, &MemifConfig::default())
+    }
+
+    /// One that every port reaches, isolated or not.
+    pub(crate) fn open_to_all(engine: &Dataplane, domain: DomainId, n: u8) -> Self {
+        let mut station = Self::listening(engine, domain, n, true, &MemifConfig::default());
+        station.reconnect();
+        station
     }
 
     pub(crate) fn trusting(engine: &Dataplane, domain: DomainId, n: u8) -> Self {
         let config = MemifConfig { trust_regions: true, ..MemifConfig::default() };
-        Self::listening(engine, domain, n, &config)
+        Self::listening(engine, domain, n, false, &config)
     }
 
-    fn listening(engine: &Dataplane, domain: DomainId, n: u8, memif: &MemifConfig) -> Self {
-        let config = PortConfig { name: format!("station-{n}"), mac: Some(mac(n)) };
+    fn listening(
+        engine: &Dataplane,
+        domain: DomainId,
+        n: u8,
+        open: bool,
+        memif: &MemifConfig,
+    ) -> Self {
+        let config = PortConfig { name: format!("station-{n}"), mac: Some(mac(n)), open };
         let port = engine.create_port(domain, config).expect("port");
         let (address, socket) = listening_socket();
         engine.listen_memif(port, vec![socket], memif).expect("listens");

@@ -4,12 +4,14 @@
 //! what it left. SIGTERM and SIGINT end the agent in order; networks and endpoints stay in the
 //! state, and the next start takes them up again.
 
+mod engine;
+mod service_manager;
+
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataplane::WorkerConfig;
 use miette::{IntoDiagnostic, WrapErr};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -17,36 +19,48 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{EngineKind, LogFormat, ServeArgs};
+use crate::cli::{DockerSocket, LogFormat, ServeArgs};
+use crate::config;
 use crate::control::api;
 use crate::docker::routes;
 use crate::driver::Driver;
-use crate::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
-use crate::engine::fake::{FakeEngine, World};
-use crate::engine::{Engine, EngineError};
+use crate::metrics::{Api, Metrics, MetricsSocket};
+use crate::reconcile::engine_api::EngineApi;
+use crate::reconcile::{Pace, Reconciler};
 use crate::server::{self, BoundSocket, ServerError};
 use crate::store::Store;
+use service_manager::Watchdog;
+
+/// As [`run`], with what command line and configuration file say. `matches` are those of `serve`.
+pub fn run_as(matches: &clap::ArgMatches) -> miette::Result<()> {
+    run(&config::effective(matches)?.arguments)
+}
 
 /// Runs the agent until it is told to stop.
 pub fn run(arguments: &ServeArgs) -> miette::Result<()> {
     start_logging(arguments)?;
     let started = Instant::now();
+    allow_descriptors();
     // The state and the sockets are claimed before the engine starts: while another agent is
     // alive nothing of its work may be touched.
     let (store, state) = Store::open(&arguments.state_dir)?;
     server::clear(&arguments.plugin_socket)?;
     let control = BoundSocket::bind(&arguments.control_socket)?;
-    let engine = engine(arguments)
-        .into_diagnostic()
-        .wrap_err("the engine does not start; `dockervpp doctor` says what this host lacks")?;
+    let chosen = engine::choose(arguments, store.engine_of(&state)?.as_deref())?;
+    store.record_engine(chosen.name())?;
+    let engine = engine::start(chosen, arguments)?;
     for warning in engine.warnings() {
         warn!("{warning}");
     }
     let driver = Arc::new(Driver::new(engine, store, state));
     let report = driver.restore();
     let plugin = BoundSocket::bind(&arguments.plugin_socket)?;
+    let metrics = arguments.metrics.as_ref();
+    let metrics =
+        metrics.map(|at| MetricsSocket::bind(at, arguments.metrics_remote)).transpose()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().into_diagnostic()?;
+    let metrics_at = metrics.as_ref().map(MetricsSocket::address);
     let ready = || {
         info!(
             networks = report.networks,
@@ -57,34 +71,69 @@ pub fn run(arguments: &ServeArgs) -> miette::Result<()> {
             engine = driver.engine().name(),
             plugin = %arguments.plugin_socket.display(),
             control = %arguments.control_socket.display(),
+            metrics = metrics_at,
             elapsed = ?started.elapsed(),
             "ready"
         );
+        service_manager::ready(&format!(
+            "engine {}, {} networks, {} endpoints in containers",
+            driver.engine().name(),
+            report.networks,
+            report.running
+        ));
     };
-    let every = arguments.collect_every;
-    let result = runtime.block_on(serve(&driver, control, plugin, every, ready));
+    let watchdog = Watchdog::start(&driver, runtime.handle())
+        .into_diagnostic()
+        .wrap_err("cannot start the watchdog's thread")?;
+    let sockets = Sockets { control, plugin, metrics };
+    let result = runtime.block_on(serve(&driver, sockets, arguments, ready));
+    drop(watchdog);
     // Calls that outlived their time must not keep a stopped agent alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
     info!("stopped; containers keep their endpoints and the next start takes them up");
     result
 }
 
-async fn serve(
-    driver: &Arc<Driver>,
+/// What is served on.
+struct Sockets {
     control: BoundSocket,
     plugin: BoundSocket,
-    collect_every: Duration,
+    metrics: Option<MetricsSocket>,
+}
+
+async fn serve(
+    driver: &Arc<Driver>,
+    sockets: Sockets,
+    arguments: &ServeArgs,
     ready: impl FnOnce(),
 ) -> miette::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
     let (stop, stopped) = watch::channel(false);
     let mut services = JoinSet::new();
-    let control_api = api::router(Arc::clone(driver), stopped.clone());
-    services.spawn(control.serve(control_api, stopped.clone()));
-    services.spawn(plugin.serve(routes::router(Arc::clone(driver)), stopped));
-    let collector = tokio::spawn(collect(Arc::clone(driver), collect_every));
+    let mut control_api = api::router(Arc::clone(driver), stopped.clone());
+    let mut plugin_api = routes::router(Arc::clone(driver));
+    if let Some(socket) = sockets.metrics {
+        let metrics = Arc::new(Metrics::new(Arc::clone(driver)));
+        control_api = metrics.measure(Api::Control, control_api);
+        plugin_api = metrics.measure(Api::Docker, plugin_api);
+        services.spawn(socket.serve(metrics, stopped.clone()));
+    }
+    services.spawn(sockets.control.serve(control_api, stopped.clone()));
+    services.spawn(sockets.plugin.serve(plugin_api, stopped));
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn(collect(Arc::clone(driver), arguments.collect_every));
     ready();
+    // After Docker is served: what it waits for must not wait for it.
+    match &arguments.docker_socket {
+        DockerSocket::At(socket) => {
+            upkeep.spawn(reconciler(driver, socket, arguments).run());
+        }
+        DockerSocket::None => info!(
+            "Docker is not asked what it has (`--docker-socket none`): networks that it no longer \
+             has need `dockervpp forget`"
+        ),
+    }
 
     let mut ended = None;
     tokio::select! {
@@ -92,8 +141,9 @@ async fn serve(
         _ = interrupt.recv() => info!("interrupted"),
         Some(service) = services.join_next() => ended = Some(service),
     }
+    service_manager::stopping();
     stop.send_replace(true);
-    collector.abort();
+    upkeep.abort_all();
     let mut outcome = ended.map_or(Ok(()), finished);
     while let Some(service) = services.join_next().await {
         outcome = outcome.and(finished(service));
@@ -121,20 +171,19 @@ async fn collect(driver: Arc<Driver>, every: Duration) {
     }
 }
 
-fn engine(arguments: &ServeArgs) -> Result<Arc<dyn Engine>, EngineError> {
-    match arguments.engine {
-        EngineKind::Embedded => {
-            let options = EmbeddedOptions {
-                workers: WorkerConfig {
-                    workers: usize::from(arguments.workers),
-                    spin: Duration::from_micros(arguments.spin_microseconds.into()),
-                },
-                owner: driver_name(&arguments.plugin_socket),
-                ..EmbeddedOptions::default()
-            };
-            Ok(Arc::new(EmbeddedEngine::start(options)?))
-        }
-        EngineKind::Fake => Ok(Arc::new(FakeEngine::on(&World::default()))),
+fn reconciler(driver: &Arc<Driver>, socket: &Path, arguments: &ServeArgs) -> Reconciler {
+    let name = driver_name(&arguments.plugin_socket);
+    let pace = Pace::new(arguments.docker_every);
+    Reconciler::new(Arc::clone(driver), &name, EngineApi::new(socket), pace)
+}
+
+/// Takes all the descriptors that the service manager allows: each session needs one.
+fn allow_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "the limit of open files stays as it is");
     }
 }
 

@@ -1,5 +1,9 @@
 //! `dockervpp show`: what a running agent has, for people or as JSON.
 
+mod sessions;
+
+use std::collections::BTreeMap;
+
 use miette::IntoDiagnostic;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +23,10 @@ pub fn run(arguments: &ShowArgs) -> miette::Result<()> {
             ShowWhat::Endpoints => shown(&client, arguments, "endpoints", endpoints).await,
             ShowWhat::Fdb => shown(&client, arguments, "fdb", fdb).await,
             ShowWhat::Counters => shown(&client, arguments, "counters", counters).await,
+            ShowWhat::Sessions => shown(&client, arguments, "sessions", sessions::sessions).await,
+            ShowWhat::Listeners => {
+                shown(&client, arguments, "listeners", sessions::listeners).await
+            }
             ShowWhat::Ports => shown(&client, arguments, "ports", ports).await,
         }
     })?;
@@ -51,6 +59,7 @@ fn networks(list: &[Network]) -> Table {
         ("GATEWAYS", Align::Left),
         ("MTU", Align::Right),
         ("ATTACH", Align::Left),
+        ("TCP", Align::Left),
         ("FLAGS", Align::Left),
         ("ENDPOINTS", Align::Right),
     ]);
@@ -65,6 +74,7 @@ fn networks(list: &[Network]) -> Table {
             gateways.collect::<Vec<_>>().join(" "),
             network.mtu.to_string(),
             network.attach.to_string(),
+            network.tcp.to_string(),
             flags.join(" "),
             network.endpoints.to_string(),
         ]);
@@ -80,11 +90,12 @@ fn endpoints(list: &[Endpoint]) -> Table {
         ("IPV4", Align::Left),
         ("IPV6", Align::Left),
         ("ATTACH", Align::Left),
+        ("TCP", Align::Left),
         ("PHASE", Align::Left),
         ("INTERFACE", Align::Left),
         ("OWNER", Align::Left),
         ("MEMIF", Align::Left),
-        ("PORTS (NOT SERVED)", Align::Left),
+        ("PORTS", Align::Left),
     ]);
     for endpoint in list {
         let ports = endpoint.ports.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -95,6 +106,7 @@ fn endpoints(list: &[Endpoint]) -> Table {
             optional(endpoint.ipv4.as_ref()),
             optional(endpoint.ipv6.as_ref()),
             endpoint.attach.to_string(),
+            endpoint.tcp.clone(),
             phase(endpoint.phase).to_owned(),
             optional(endpoint.interface.as_ref()),
             optional(endpoint.owner.as_ref()),
@@ -139,9 +151,13 @@ fn counters(list: &[Counters]) -> Table {
         ("TX FRAMES", Align::Right),
         ("TX BYTES", Align::Right),
         ("DROPS", Align::Left),
+        ("SESSIONS", Align::Left),
     ]);
+    let counted = |counts: &BTreeMap<String, u64>| {
+        let counts = counts.iter().map(|(name, count)| format!("{name} {count}"));
+        counts.collect::<Vec<_>>().join(", ")
+    };
     for entry in list {
-        let drops = entry.drops.iter().map(|(reason, count)| format!("{reason} {count}"));
         table.row([
             entry.endpoint.short().to_owned(),
             NetworkId::short(&entry.network).to_owned(),
@@ -149,7 +165,8 @@ fn counters(list: &[Counters]) -> Table {
             entry.rx_bytes.to_string(),
             entry.tx_frames.to_string(),
             entry.tx_bytes.to_string(),
-            drops.collect::<Vec<_>>().join(", "),
+            counted(&entry.drops),
+            counted(&entry.sessions),
         ]);
     }
     table

@@ -1,5 +1,6 @@
 //! The server's side of the agent's own API.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub fn router(driver: Arc<Driver>, agent_stops: watch::Receiver<bool>) -> Router
         .route("/v1/endpoints/{id}", delete(forget_endpoint))
         .route("/v1/fdb", get(fdb))
         .route("/v1/counters", get(counters))
+        .route("/v1/sessions", get(sessions))
+        .route("/v1/listeners", get(listeners))
         .route("/v1/ports", get(ports))
         .route("/v1/capture", get(capture))
         .route("/v1/captures/{number}", delete(stop_capture))
@@ -137,6 +140,7 @@ async fn info(State(api): State<Api>) -> Answer<Info> {
             engine: driver.engine().name().to_owned(),
             pid: std::process::id(),
             warnings: driver.engine().warnings(),
+            docker: driver.docker_view(),
         })
     });
     info.await.map(Json)
@@ -163,7 +167,8 @@ async fn endpoints(
         records
             .map(|record| {
                 let status = driver.engine().endpoint_status(&record.spec.id)?;
-                Ok(views::endpoint(record, status))
+                let network = state.network(&record.spec.network).map_err(DriverError::from)?;
+                Ok(views::endpoint(record, &network.spec, status))
             })
             .collect()
     });
@@ -203,10 +208,53 @@ async fn counters(
         let mut list = Vec::new();
         for record in state.endpoints().filter(|record| wanted(&record.spec.network)) {
             if let Some(status) = driver.engine().endpoint_status(&record.spec.id)? {
-                list.push(views::counters(record, &status.counters));
+                list.push(views::counters(record, &status));
             }
         }
         Ok(list)
+    });
+    list.await.map(Json)
+}
+
+/// Which network each endpoint belongs to.
+fn networks_of(state: &state::State) -> HashMap<&EndpointId, &NetworkId> {
+    let records = state.endpoints();
+    records.map(|record| (&record.spec.id, &record.spec.network)).collect()
+}
+
+async fn sessions(
+    State(api): State<Api>,
+    Query(selection): Query<Selection>,
+) -> Answer<Vec<super::sessions::Session>> {
+    let list = blocking(&api, move |driver| {
+        let sessions = driver.engine().sessions();
+        let state = driver.snapshot();
+        let wanted = selector(&state, &selection)?;
+        let networks = networks_of(&state);
+        let network = |endpoint: &Option<EndpointId>| networks.get(endpoint.as_ref()?).copied();
+        let shown = sessions.into_iter().filter_map(|status| {
+            let network = network(&status.client).or_else(|| network(&status.server))?;
+            wanted(network).then(|| super::sessions::session(network, status))
+        });
+        Ok(shown.collect())
+    });
+    list.await.map(Json)
+}
+
+async fn listeners(
+    State(api): State<Api>,
+    Query(selection): Query<Selection>,
+) -> Answer<Vec<super::sessions::Listener>> {
+    let list = blocking(&api, move |driver| {
+        let listeners = driver.engine().listeners();
+        let state = driver.snapshot();
+        let wanted = selector(&state, &selection)?;
+        let networks = networks_of(&state);
+        let shown = listeners.into_iter().filter_map(|status| {
+            let network = networks.get(&status.endpoint).copied()?;
+            wanted(network).then(|| super::sessions::listener(network, status))
+        });
+        Ok(shown.collect())
     });
     list.await.map(Json)
 }
@@ -215,10 +263,15 @@ async fn ports(
     State(api): State<Api>,
     Query(selection): Query<Selection>,
 ) -> Answer<Vec<super::PublishedPort>> {
-    let state = api.driver.snapshot();
-    let wanted = selector(&state, &selection)?;
-    let records = state.endpoints().filter(|record| wanted(&record.spec.network));
-    Ok(Json(records.flat_map(views::ports).collect()))
+    let list = blocking(&api, move |driver| {
+        let state = driver.snapshot();
+        let wanted = selector(&state, &selection)?;
+        let records = state.endpoints().filter(|record| wanted(&record.spec.network));
+        let shown = records
+            .flat_map(|record| views::ports(record, &driver.engine().published(&record.spec.id)));
+        Ok(shown.collect())
+    });
+    list.await.map(Json)
 }
 
 async fn capture(

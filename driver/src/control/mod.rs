@@ -10,6 +10,8 @@
 //! | `GET /v1/endpoints` | list of [`Endpoint`] |
 //! | `GET /v1/fdb` | list of [`FdbEntry`] |
 //! | `GET /v1/counters` | list of [`Counters`] |
+//! | `GET /v1/sessions` | list of [`sessions::Session`] |
+//! | `GET /v1/listeners` | list of [`sessions::Listener`] |
 //! | `GET /v1/ports` | list of [`PublishedPort`] |
 //! | `GET /v1/capture` | pcapng, until stopped; its number is in the header [`CAPTURE_HEADER`] |
 //! | `DELETE /v1/captures/N` | ends a capture properly |
@@ -22,6 +24,7 @@
 pub mod api;
 mod capture;
 pub mod client;
+pub mod sessions;
 mod views;
 
 use std::collections::BTreeMap;
@@ -29,7 +32,8 @@ use std::collections::BTreeMap;
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AttachKind, EndpointId, NetworkId, PortMapping};
+use crate::model::{AttachKind, EndpointId, NetworkId, PortMapping, TcpStack};
+use crate::reconcile::DockerView;
 
 /// The header that carries a capture's number.
 pub const CAPTURE_HEADER: &str = "dockervpp-capture";
@@ -45,6 +49,9 @@ pub struct Info {
     pub pid: u32,
     /// What its engine found wrong with this host.
     pub warnings: Vec<String>,
+    /// What it sees of Docker.
+    #[serde(default)]
+    pub docker: DockerView,
 }
 
 /// A network.
@@ -58,6 +65,9 @@ pub struct Network {
     pub mtu: u32,
     /// The attach kind of endpoints that do not choose one.
     pub attach: AttachKind,
+    /// What carries TCP of endpoints of kind `userspace`.
+    #[serde(default)]
+    pub tcp: TcpStack,
     /// It has no way out.
     pub internal: bool,
     /// Containers reach the gateway only.
@@ -102,13 +112,16 @@ pub struct Endpoint {
     pub ipv6: Option<Ipv6Net>,
     /// What its container's interface is.
     pub attach: AttachKind,
+    /// What carries its TCP to whoever is no session: `kernel`, `stack` or `vcl`.
+    #[serde(default)]
+    pub tcp: String,
     /// Where it is in its life.
     pub phase: Phase,
     /// The file of its container's network namespace.
     pub sandbox: Option<String>,
     /// Name of the interface in the container, once known.
     pub interface: Option<String>,
-    /// What owns the address now: `none`, `tap` or `memif`; nothing when the engine does not say.
+    /// What owns the address now: `none`, `tap`, `stack`, `vcl` or `memif`; nothing when the engine does not say.
     pub owner: Option<String>,
     /// The memif client, while one is connected.
     pub memif: Option<Memif>,
@@ -165,6 +178,9 @@ pub struct Counters {
     pub tx_bytes: u64,
     /// Drops by reason, those that are not zero.
     pub drops: BTreeMap<String, u64>,
+    /// What its sessions did, those counts that are not zero.
+    #[serde(default)]
+    pub sessions: sessions::SessionCounters,
 }
 
 /// A port that the user wants published.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use dataplane::{DropReason, PortCounters};
+use dataplane::DropReason;
 
+use super::sessions;
 use super::{Counters, Endpoint, FdbEntry, Memif, Network, Phase, PublishedPort, Subnet};
-use crate::engine::{EndpointStatus, FdbLine};
-use crate::model::NetworkId;
+use crate::engine::{EndpointStatus, FdbLine, PublishedAt};
+use crate::model::{NetworkId, NetworkSpec};
 use crate::state::{EndpointRecord, NetworkRecord, Standing, State};
 
 pub(super) fn network(record: &NetworkRecord, state: &State) -> Network {
@@ -24,14 +25,20 @@ pub(super) fn network(record: &NetworkRecord, state: &State) -> Network {
         subnets: ipv4.chain(ipv6).collect(),
         mtu: spec.mtu,
         attach: spec.attach,
+        tcp: spec.tcp,
         internal: spec.internal,
         isolation: spec.isolation,
         endpoints: state.endpoints_of(&spec.id).count(),
     }
 }
 
-pub(super) fn endpoint(record: &EndpointRecord, status: Option<EndpointStatus>) -> Endpoint {
+pub(super) fn endpoint(
+    record: &EndpointRecord,
+    network: &NetworkSpec,
+    status: Option<EndpointStatus>,
+) -> Endpoint {
     let spec = &record.spec;
+    let tcp = network.tcp_of(spec.attach);
     let phase = match (record.standing, &record.sandbox) {
         (Standing::Unsettled, _) => Phase::Unsettled,
         (Standing::Settled, Some(_)) => Phase::Joined,
@@ -44,6 +51,7 @@ pub(super) fn endpoint(record: &EndpointRecord, status: Option<EndpointStatus>) 
         ipv4: spec.ipv4,
         ipv6: spec.ipv6,
         attach: spec.attach,
+        tcp: tcp.map_or_else(|| "kernel".to_owned(), |tcp| tcp.to_string()),
         phase,
         sandbox: record.sandbox.as_ref().map(ToString::to_string),
         interface: None,
@@ -77,10 +85,13 @@ pub(super) fn fdb(network: &NetworkId, line: FdbLine) -> FdbEntry {
     }
 }
 
-pub(super) fn counters(record: &EndpointRecord, counters: &PortCounters) -> Counters {
+pub(super) fn counters(record: &EndpointRecord, status: &EndpointStatus) -> Counters {
+    let counters = &status.counters;
     let drops: BTreeMap<String, u64> = DropReason::ALL
         .into_iter()
-        .map(|reason| (reason.name().to_owned(), counters.dropped(reason)))
+        .map(|reason| (reason.name(), counters.dropped(reason)))
+        .chain(status.engine_drops.iter().map(|(reason, count)| (*reason, *count)))
+        .map(|(reason, count)| (reason.to_owned(), count))
         .filter(|(_, count)| *count > 0)
         .collect();
     Counters {
@@ -91,16 +102,17 @@ pub(super) fn counters(record: &EndpointRecord, counters: &PortCounters) -> Coun
         tx_frames: counters.tx_frames,
         tx_bytes: counters.tx_bytes,
         drops,
+        sessions: status.sessions.as_ref().map(sessions::counters).unwrap_or_default(),
     }
 }
 
-/// This version records published ports without serving them.
-pub(super) fn ports(record: &EndpointRecord) -> Vec<PublishedPort> {
+/// Published ports, of which the engine serves `published`.
+pub(super) fn ports(record: &EndpointRecord, published: &[PublishedAt]) -> Vec<PublishedPort> {
     let ports = record.ports.iter().map(|mapping| PublishedPort {
         network: record.spec.network.clone(),
         endpoint: record.spec.id.clone(),
         mapping: mapping.clone(),
-        served: false,
+        served: published.iter().any(|at| at.serves(mapping)),
     });
     ports.collect()
 }

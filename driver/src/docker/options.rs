@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use super::wire::Options;
-use crate::model::{AttachKind, MemifOptions};
+use crate::model::{AttachKind, MemifOptions, RingBytes, SessionOptions, TcpStack};
 
 /// Every key of ours may be written with this in front.
 pub const PREFIX: &str = "dockervpp.";
@@ -34,11 +34,21 @@ pub struct NetworkOptions {
     pub mtu: u32,
     /// Containers reach the gateway only.
     pub isolation: bool,
+    /// What carries TCP of endpoints of kind `userspace`.
+    pub tcp: TcpStack,
+    /// The session options of endpoints that do not choose their own.
+    pub session: SessionOptions,
 }
 
 impl Default for NetworkOptions {
     fn default() -> Self {
-        Self { attach: AttachKind::default(), mtu: 1500, isolation: false }
+        Self {
+            attach: AttachKind::default(),
+            mtu: 1500,
+            isolation: false,
+            tcp: TcpStack::default(),
+            session: SessionOptions::default(),
+        }
     }
 }
 
@@ -49,6 +59,8 @@ pub struct EndpointOptions {
     pub attach: Option<AttachKind>,
     /// Its memif options.
     pub memif: MemifOptions,
+    /// Its session options, as far as they differ from the network's.
+    pub session: SessionOptions,
 }
 
 /// One option.
@@ -92,6 +104,29 @@ pub const NETWORK: &[OptionSpec<NetworkOptions>] = &[
         apply: |options, text| text.boolean().map(|on| options.isolation = on),
     },
     MTU,
+    OptionSpec {
+        key: "session.limit",
+        values: "0..1000000",
+        default: "16384",
+        doc: "Sessions that each container may have, made and accepted; 0 allows none.",
+        apply: |options, text| text.limit().map(|limit| options.session.limit = Some(limit)),
+    },
+    OptionSpec {
+        key: "session.ring",
+        values: "4KiB..16MiB, a power of two",
+        default: "256KiB",
+        doc: "Size of the rings of sessions: one for each direction.",
+        apply: |options, text| text.ring().map(|ring| options.session.ring = Some(ring)),
+    },
+    OptionSpec {
+        key: "tcp",
+        values: "stack|vcl",
+        default: "stack",
+        doc: "What carries TCP of userspace containers to whoever is no session: the agent's own \
+              network stack, or VPP's (vcl; engine vpp only, and for containers that you trust: \
+              docs/vpp.md).",
+        apply: |options, text| text.tcp().map(|tcp| options.tcp = tcp),
+    },
 ];
 
 /// Options of an endpoint: `docker run --network name=NET,driver-opt=KEY=VALUE`,
@@ -126,6 +161,20 @@ pub const ENDPOINT: &[OptionSpec<EndpointOptions>] = &[
         doc: "Accept memory that the container could truncate under the agent (needed by zero-copy \
               DPDK and by VPP). Only for containers that you trust as much as the agent.",
         apply: |options, text| text.boolean().map(|on| options.memif.trusted = on),
+    },
+    OptionSpec {
+        key: "session.limit",
+        values: "0..1000000",
+        default: "that of the network",
+        doc: "Sessions that this container may have, made and accepted; 0 allows none.",
+        apply: |options, text| text.limit().map(|limit| options.session.limit = Some(limit)),
+    },
+    OptionSpec {
+        key: "session.ring",
+        values: "4KiB..16MiB, a power of two",
+        default: "that of the network",
+        doc: "Size of the rings of sessions that this container makes: one for each direction.",
+        apply: |options, text| text.ring().map(|ring| options.session.ring = Some(ring)),
     },
 ];
 
@@ -293,6 +342,14 @@ impl Text {
         }
     }
 
+    fn tcp(&self) -> Result<TcpStack, &'static str> {
+        match self.0.to_ascii_lowercase().as_str() {
+            "stack" => Ok(TcpStack::Stack),
+            "vcl" => Ok(TcpStack::Vcl),
+            _ => Err("stack|vcl"),
+        }
+    }
+
     fn boolean(&self) -> Result<bool, &'static str> {
         match self.0.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => Ok(true),
@@ -309,6 +366,25 @@ impl Text {
         self.number(1, 16)
             .and_then(|queues| u16::try_from(queues).ok())
             .ok_or("a number of queues, 1..16")
+    }
+
+    fn limit(&self) -> Result<u32, &'static str> {
+        self.number(0, 1_000_000).ok_or("a number of sessions, 0..1000000")
+    }
+
+    fn ring(&self) -> Result<RingBytes, &'static str> {
+        self.bytes()
+            .and_then(|bytes| RingBytes::try_from(bytes).ok())
+            .ok_or("a power of two, 4KiB..16MiB")
+    }
+
+    /// A number of bytes, with or without a unit of 1024 or 1024².
+    fn bytes(&self) -> Option<u32> {
+        let text = self.0.to_ascii_lowercase();
+        let units = [("kib", 1 << 10), ("mib", 1 << 20), ("k", 1 << 10), ("m", 1 << 20)];
+        let unit = units.iter().find(|(name, _)| text.ends_with(name));
+        let (name, factor) = unit.copied().unwrap_or(("", 1));
+        text.strip_suffix(name)?.trim_end().parse::<u32>().ok()?.checked_mul(factor)
     }
 
     fn secret(&self) -> Result<String, &'static str> {
@@ -350,6 +426,7 @@ mod tests {
             assert!(network(&json!({"isolation": on})).unwrap().isolation);
         }
         assert_eq!(network(&json!({"attach": "userspace"})).unwrap().attach, AttachKind::Userspace);
+        assert_eq!(network(&json!({"tcp": "VCL"})).unwrap().tcp, TcpStack::Vcl);
         assert_eq!(network(&json!(null)).unwrap(), NetworkOptions::default());
     }
 
@@ -369,7 +446,7 @@ mod tests {
         assert_eq!(
             error,
             "unknown option `attatch` (did you mean `attach`?); a network of this driver knows \
-             `attach`, `isolation`, `mtu`"
+             `attach`, `isolation`, `mtu`, `session.limit`, `session.ring`, `tcp`"
         );
         let error = endpoint(json!({"dockervpp.memif.secert": "x"})).unwrap_err().to_string();
         assert!(error.contains("did you mean `memif.secret`?"), "{error}");
@@ -399,9 +476,31 @@ mod tests {
             let error = network(&json!({ "mtu": mtu })).unwrap_err().to_string();
             assert!(error.starts_with("option `mtu` must be"), "{error}");
         }
+        let error = network(&json!({"tcp": "kernel"})).unwrap_err().to_string();
+        assert_eq!(error, "option `tcp` must be stack|vcl, not `kernel`");
         let error = endpoint(json!({"memif.secret": "x".repeat(25)})).unwrap_err().to_string();
         assert!(error.contains("1 to 24 bytes"), "{error}");
         assert!(endpoint(json!({"memif.queues": 17})).is_err());
+    }
+
+    #[test]
+    fn ring_sizes_have_units() {
+        for ring in [json!("64KiB"), json!("64kib"), json!("64k"), json!(65536), json!("64 KiB")] {
+            let read = network(&json!({ "session.ring": ring })).unwrap().session.ring.unwrap();
+            assert_eq!(u32::from(read), 65_536, "{ring}");
+        }
+        for bad in ["3KiB", "100000", "32MiB", "4096MiB", "KiB", "64GiB", "-1"] {
+            let error = endpoint(json!({ "session.ring": bad })).unwrap_err().to_string();
+            assert!(error.contains("a power of two, 4KiB..16MiB"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_takes_over_what_it_does_not_choose() {
+        let network = network(&json!({"session.ring": "1MiB", "session.limit": 7})).unwrap();
+        let own = endpoint(json!({"session.limit": "0"})).unwrap();
+        let both = own.session.or(network.session);
+        assert_eq!((both.ring, both.limit), (network.session.ring, Some(0)));
     }
 
     #[test]

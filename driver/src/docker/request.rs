@@ -129,6 +129,8 @@ impl wire::CreateNetworkRequest {
             internal: options::is_internal(&self.options)?,
             isolation: options.isolation,
             attach: options.attach,
+            tcp: options.tcp,
+            session: options.session,
         })
     }
 }

@@ -19,6 +19,7 @@ use tracing::{debug, error, trace, warn};
 use super::request::RequestError;
 use super::wire;
 use crate::driver::{Driver, DriverError};
+use crate::engine::with_chosen_ports;
 use crate::state::EndpointRecord;
 
 /// The largest request that is read, in bytes; Docker's are a few hundred.
@@ -52,6 +53,10 @@ impl From<RequestError> for CallError {
 type Answer = Result<Vec<u8>, CallError>;
 type Handler = fn(&Driver, &[u8]) -> Answer;
 
+/// Marks an answer that tells Docker of an error, whose status is that of success.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused;
+
 /// Every call of the protocol that a network driver may get.
 const CALLS: [(&str, Handler); 16] = [
     ("/Plugin.Activate", activate),
@@ -71,6 +76,11 @@ const CALLS: [(&str, Handler); 16] = [
     ("/NetworkDriver.DiscoverNew", discover),
     ("/NetworkDriver.DiscoverDelete", discover),
 ];
+
+/// The paths of all calls.
+pub fn call_names() -> impl Iterator<Item = &'static str> {
+    CALLS.iter().map(|(name, _)| *name)
+}
 
 /// The plugin's HTTP service.
 pub fn router(driver: Arc<Driver>) -> Router {
@@ -183,6 +193,12 @@ fn facts(driver: &Driver, record: &EndpointRecord) -> BTreeMap<String, String> {
         ("dockervpp.engine".to_owned(), driver.engine().name().to_owned()),
         ("dockervpp.mac".to_owned(), record.spec.mac.to_string()),
     ]);
+    let published = driver.engine().published(&record.spec.id);
+    if !published.is_empty() {
+        let ports = with_chosen_ports(&record.ports, &published);
+        let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+        facts.insert("dockervpp.ports".to_owned(), ports.join(" "));
+    }
     if let Ok(Some(status)) = driver.engine().endpoint_status(&record.spec.id) {
         facts.insert("dockervpp.owner".to_owned(), status.owner.to_owned());
         facts.insert("dockervpp.sockets".to_owned(), status.sockets.join(" "));
@@ -246,7 +262,9 @@ fn reply<T: Serialize>(reply: &T) -> Answer {
 fn error_reply(status: StatusCode, text: &str) -> Response {
     let reply = wire::ErrorReply { err: text.to_owned() };
     let body = serde_json::to_vec(&reply).expect("a text is always JSON");
-    json(status, body)
+    let mut response = json(status, body);
+    response.extensions_mut().insert(Refused);
+    response
 }
 
 fn json(status: StatusCode, body: Vec<u8>) -> Response {

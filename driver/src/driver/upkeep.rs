@@ -78,6 +78,8 @@ impl Driver {
     /// idle for [`IDLE_GRACE`], remains of removals that failed. Tries again to restore what could
     /// not be restored. Failures are logged and left for the next time.
     pub fn collect(&self, now: Instant) -> Collected {
+        self.drop_old_hearsay(now);
+        self.engine.tend();
         let mut collected = Collected::default();
         let state = self.snapshot();
         for record in state.endpoints() {
@@ -165,7 +167,12 @@ impl Driver {
         self.engine_create_endpoint(record).map_err(doing)?;
         let Some(sandbox) = &record.sandbox else { return Ok(Restoring::Idle) };
         match self.engine.rejoin(id, sandbox).map_err(doing)? {
-            Restored::Running => Ok(Restoring::Running),
+            Restored::Running => {
+                if record.external {
+                    self.publish(&record.spec.network, id, &record.ports)?;
+                }
+                Ok(Restoring::Running)
+            }
             Restored::Gone => {
                 info!(endpoint = id.short(), %sandbox, "the container is gone");
                 self.remove_endpoint(id)?;

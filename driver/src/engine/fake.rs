@@ -14,7 +14,9 @@ use dataplane::control::CapturedFrame;
 use super::{
     Attachment, CaptureScope, EndpointStatus, Engine, EngineError, FdbLine, FrameSource, Restored,
 };
-use crate::model::{EndpointId, EndpointSpec, NetworkId, NetworkSpec, SandboxKey};
+use crate::model::{
+    EndpointId, EndpointSpec, NetworkId, NetworkSpec, PortMapping, Protocol, SandboxKey,
+};
 
 /// What happens at the chosen call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,6 +201,21 @@ impl Engine for FakeEngine {
         })
     }
 
+    /// Serves none, and refuses SCTP.
+    fn publish(
+        &self,
+        _: &EndpointId,
+        ports: &[PortMapping],
+    ) -> Result<Vec<PortMapping>, EngineError> {
+        if ports.iter().any(|mapping| mapping.protocol == Protocol::Sctp) {
+            return Err(EngineError::Host {
+                what: "SCTP is not supported".to_owned(),
+                remedy: "publish other ports".to_owned(),
+            });
+        }
+        Ok(ports.to_vec())
+    }
+
     fn leave(&self, endpoint: &EndpointId) -> Result<(), EngineError> {
         self.act(&Call::Leave(endpoint.clone()), |inner, _| {
             if let Some((_, joined)) = inner.endpoints.get_mut(endpoint) {
@@ -236,6 +253,8 @@ impl Engine for FakeEngine {
             memif: None,
             sockets: joined.iter().map(|_| "@dockervpp/memif".to_owned()).collect(),
             counters: PortCounters::default(),
+            engine_drops: BTreeMap::new(),
+            sessions: None,
         }))
     }
 

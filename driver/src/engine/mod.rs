@@ -4,17 +4,27 @@
 //! idempotent: repeating one that succeeded succeeds again, and taking away what is not there is
 //! fine. A verb that fails leaves nothing behind.
 
+mod attachment;
 pub mod embedded;
 pub mod fake;
+pub mod session;
+pub mod vpp;
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use ::session::broker;
 use dataplane::{MacAddr, PortCounters};
 use serde::Serialize;
 
-use crate::model::{EndpointId, EndpointSpec, IfName, NetworkId, NetworkSpec, SandboxKey};
+pub use self::attachment::AttachmentOptions;
+use self::session::{ListenerStatus, SessionStatus};
+use crate::model::{
+    EndpointId, EndpointSpec, IfName, NetworkId, NetworkSpec, PortMapping, Protocol, SandboxKey,
+};
 
-/// An engine: `embedded`, `fake`, later `vpp`.
+/// An engine: `embedded`, `vpp`, or `fake` for tests.
 pub trait Engine: Send + Sync {
     /// Its name, as in `--engine`.
     fn name(&self) -> &'static str;
@@ -35,6 +45,23 @@ pub trait Engine: Send + Sync {
     /// Makes the link that Docker moves into the container, and binds the endpoint's sockets in
     /// the sandbox's network namespace as soon as that exists (possibly after this returns).
     fn join(&self, endpoint: &EndpointId, sandbox: &SandboxKey) -> Result<Attachment, EngineError>;
+
+    /// Makes ports of a joined endpoint reachable from outside the host, in place of those that were
+    /// before. Returns those that this engine does not serve; an error means that none is served.
+    fn publish(
+        &self,
+        endpoint: &EndpointId,
+        ports: &[PortMapping],
+    ) -> Result<Vec<PortMapping>, EngineError> {
+        let _ = endpoint;
+        Ok(ports.to_vec())
+    }
+
+    /// The published ports of an endpoint that can be reached.
+    fn published(&self, endpoint: &EndpointId) -> Vec<PublishedAt> {
+        let _ = endpoint;
+        Vec::new()
+    }
 
     /// Closes the sockets; no reference to the network namespace is left when this returns.
     fn leave(&self, endpoint: &EndpointId) -> Result<(), EngineError>;
@@ -64,6 +91,16 @@ pub trait Engine: Send + Sync {
     fn endpoint_status(&self, endpoint: &EndpointId)
     -> Result<Option<EndpointStatus>, EngineError>;
 
+    /// The sessions of all endpoints.
+    fn sessions(&self) -> Vec<SessionStatus> {
+        Vec::new()
+    }
+
+    /// The session listeners of all endpoints.
+    fn listeners(&self) -> Vec<ListenerStatus> {
+        Vec::new()
+    }
+
     /// The forwarding table of a network.
     fn fdb(&self, network: &NetworkId) -> Result<Vec<FdbLine>, EngineError>;
 
@@ -73,6 +110,16 @@ pub trait Engine: Send + Sync {
         scope: &CaptureScope,
         snap_length: u32,
     ) -> Result<Box<dyn FrameSource>, EngineError>;
+
+    /// Puts back what others took from the host meanwhile. Called from time to time, so it costs next to
+    /// nothing when all is well.
+    fn tend(&self) {}
+
+    /// Returns when each of the engine's worker threads has done something since it was called, and not
+    /// while one is stuck.
+    fn take_turns(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// What the engine found wrong with this host, in words, for `show` and `doctor`.
     fn warnings(&self) -> Vec<String> {
@@ -87,6 +134,45 @@ pub struct Attachment {
     pub link: IfName,
 }
 
+/// A port of the host that leads to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublishedAt {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The host's address; `None` is every address.
+    pub host_ip: Option<IpAddr>,
+    /// The host's port.
+    pub host_port: u16,
+    /// The endpoint's port.
+    pub container_port: u16,
+}
+
+impl PublishedAt {
+    /// Whether this is what the mapping asks for.
+    pub fn serves(&self, mapping: &PortMapping) -> bool {
+        let any = |address: Option<IpAddr>| address.filter(|it| !it.is_unspecified());
+        let last = mapping.host_port_end.max(mapping.host_port);
+        self.protocol == mapping.protocol
+            && self.container_port == mapping.container_port
+            && any(self.host_ip) == any(mapping.host_ip)
+            && (mapping.host_port == 0 || (mapping.host_port..=last).contains(&self.host_port))
+    }
+}
+
+/// Mappings with the ports that were chosen for them, so that the same are asked for again.
+pub fn with_chosen_ports(asked: &[PortMapping], published: &[PublishedAt]) -> Vec<PortMapping> {
+    let mut left: Vec<&PublishedAt> = published.iter().collect();
+    let mut choose = |mapping: &PortMapping| {
+        let found = left.iter().position(|at| at.serves(mapping))?;
+        Some(left.remove(found).host_port)
+    };
+    let with_choice = |mapping: &PortMapping| match choose(mapping) {
+        Some(port) => PortMapping { host_port: port, host_port_end: port, ..mapping.clone() },
+        None => mapping.clone(),
+    };
+    asked.iter().map(with_choice).collect()
+}
+
 /// The outcome of [`Engine::rejoin`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restored {
@@ -99,7 +185,7 @@ pub enum Restored {
 /// What an endpoint looks like now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EndpointStatus {
-    /// What owns the address: `none`, `tap` or `memif`.
+    /// What owns the address: `none`, `tap`, `stack` or `memif`.
     pub owner: &'static str,
     /// Name of the interface in the container, once known.
     pub interface: Option<String>,
@@ -110,6 +196,12 @@ pub struct EndpointStatus {
     /// Counters of the port.
     #[serde(skip)]
     pub counters: PortCounters,
+    /// Drops that the engine counts for reasons of its own.
+    #[serde(skip)]
+    pub engine_drops: BTreeMap<&'static str, u64>,
+    /// Counters of its sessions, while the broker serves it.
+    #[serde(skip)]
+    pub sessions: Option<broker::Counters>,
 }
 
 /// A connected memif client.
@@ -183,6 +275,17 @@ pub enum EngineError {
     /// The data path refused.
     #[error(transparent)]
     Dataplane(#[from] dataplane::DataplaneError),
+    /// VPP does not do what it was asked for.
+    #[error("VPP is not as it should be: {0}; `vppctl show logging` may say more")]
+    Vpp(String),
+    /// VPP is not there.
+    #[error("VPP does not answer at {}: {why}", socket.display())]
+    VppAway {
+        /// Its API socket.
+        socket: std::path::PathBuf,
+        /// What happened instead.
+        why: String,
+    },
     /// A system call failed.
     #[error("{what}: {source}")]
     Io {
@@ -191,4 +294,34 @@ pub enum EngineError {
         /// The kernel's answer.
         source: std::io::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mapping_gets_a_port_of_its_own() {
+        let mapping = |host_port, host_port_end| PortMapping {
+            protocol: Protocol::Tcp,
+            container_port: 80,
+            host_ip: None,
+            host_port,
+            host_port_end,
+        };
+        let at = |host_port| PublishedAt {
+            protocol: Protocol::Tcp,
+            host_ip: None,
+            host_port,
+            container_port: 80,
+        };
+        let asked = [mapping(0, 0), mapping(8000, 8010), mapping(0, 0), mapping(9000, 9000)];
+        let published = [at(40_001), at(8001), at(40_002)];
+        let chosen = with_chosen_ports(&asked, &published);
+        let ports: Vec<u16> = chosen.iter().map(|it| it.host_port).collect();
+        assert_eq!(ports, [40_001, 8001, 40_002, 9000]);
+        assert_eq!(chosen[1].host_port_end, 8001);
+        assert_eq!(with_chosen_ports(&chosen, &published), chosen, "the same again");
+        assert_eq!(with_chosen_ports(&asked, &[]), asked);
+    }
 }

@@ -3,12 +3,19 @@
 //! * [`netns`]: enter a namespace for the time of one closure, never on a pooled thread.
 //! * [`socket`]: abstract unix sockets, which belong to the namespace they are bound in.
 //! * [`link`]: network devices, over rtnetlink.
+//! * [`address`]: their IP addresses; [`sysctl`]: the kernel's settings.
+//! * [`nft`], [`iptables`]: the packet filter, by the host's own commands ([`command`]).
 //! * [`watch`]: one thread that tries jobs again until what they wait for is there.
 //!
 //! Nothing in here knows Docker or an engine, and every call blocks for milliseconds at most.
 
+pub mod address;
+pub mod command;
+pub mod iptables;
 pub mod link;
 pub mod netns;
+pub mod nft;
 mod rtnetlink;
 pub mod socket;
+pub mod sysctl;
 pub mod watch;

@@ -1,9 +1,10 @@
-//! Listening abstract unix sockets. They belong to the network namespace in which the calling
+//! Bound unix sockets. Abstract ones belong to the network namespace in which the calling
 //! thread binds them, and keep that namespace alive until they are closed.
 
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -23,6 +24,8 @@ pub enum SocketKind {
     SeqPacket,
     /// `SOCK_STREAM`.
     Stream,
+    /// `SOCK_DGRAM`, which takes messages without connections.
+    Datagram,
 }
 
 /// The name of an abstract unix socket, without the leading zero byte; shown with a leading `@`.
@@ -60,8 +63,8 @@ pub enum ListenError {
     },
 }
 
-/// Binds `name` in the namespace of the calling thread and listens. The socket does not block and
-/// is closed on `exec`.
+/// Binds `name` in the namespace of the calling thread and listens, if sockets of this kind do. The
+/// socket does not block and is closed on `exec`.
 pub fn listen_abstract(name: &AbstractName, kind: SocketKind) -> Result<OwnedFd, ListenError> {
     bind_and_listen(name, kind).map_err(|errno| match errno {
         Errno::ADDRINUSE => ListenError::Taken(name.clone()),
@@ -69,15 +72,31 @@ pub fn listen_abstract(name: &AbstractName, kind: SocketKind) -> Result<OwnedFd,
     })
 }
 
+/// Listens on a path, in place of what a process that died may have left there. Fails as the kernel does.
+pub fn listen_path(path: &Path, kind: SocketKind) -> io::Result<OwnedFd> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    Ok(bind_and_listen_at(&SocketAddrUnix::new(path)?, kind)?)
+}
+
 fn bind_and_listen(name: &AbstractName, kind: SocketKind) -> Result<OwnedFd, Errno> {
-    let kind = match kind {
-        SocketKind::SeqPacket => SocketType::SEQPACKET,
-        SocketKind::Stream => SocketType::STREAM,
+    bind_and_listen_at(&SocketAddrUnix::new_abstract_name(name.0.as_bytes())?, kind)
+}
+
+fn bind_and_listen_at(address: &SocketAddrUnix, kind: SocketKind) -> Result<OwnedFd, Errno> {
+    let (kind, listens) = match kind {
+        SocketKind::SeqPacket => (SocketType::SEQPACKET, true),
+        SocketKind::Stream => (SocketType::STREAM, true),
+        SocketKind::Datagram => (SocketType::DGRAM, false),
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, kind, flags, None)?;
-    bind(&socket, &SocketAddrUnix::new_abstract_name(name.0.as_bytes())?)?;
-    listen(&socket, BACKLOG)?;
+    bind(&socket, address)?;
+    if listens {
+        listen(&socket, BACKLOG)?;
+    }
     Ok(socket)
 }
 

@@ -62,8 +62,8 @@ pub enum StateError {
     /// The subnet belongs to another network.
     #[error(
         "subnet {asked} overlaps subnet {held} of network {}: choose another `--subnet`, or remove \
-         that network (`docker network rm {0}`; if Docker no longer has it, `dockervpp forget \
-         --network {0}`)",
+         that network (`docker network rm {0}`); if Docker no longer has it, the agent finds that \
+         out within a minute, so run the command again, or say `dockervpp forget --network {0}`",
         .holder.short()
     )]
     Overlap {

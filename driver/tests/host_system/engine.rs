@@ -8,10 +8,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use dockervpp::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
-use dockervpp::engine::{Engine, EngineError, Restored};
+use dockervpp::engine::{AttachmentOptions, Engine, EngineError, Restored};
 use dockervpp::host::link::{Link, Links};
 use dockervpp::model::{
     AttachKind, EndpointId, EndpointSpec, IfName, MemifOptions, NetworkSpec, Pool, SandboxKey,
+    SessionOptions, TcpStack,
 };
 
 use crate::fixture::{Sandbox, eventually, root_or_skip, run};
@@ -26,11 +27,15 @@ fn unique_id() -> String {
 }
 
 fn start() -> EmbeddedEngine {
-    let owner = OWNER.to_owned();
-    EmbeddedEngine::start(EmbeddedOptions { owner, ..EmbeddedOptions::default() }).unwrap()
+    EmbeddedEngine::start(options(OWNER.to_owned())).unwrap()
 }
 
-fn network() -> NetworkSpec {
+fn options(owner: String) -> EmbeddedOptions {
+    let attachment = AttachmentOptions { owner, ..AttachmentOptions::default() };
+    EmbeddedOptions { attachment, ..EmbeddedOptions::default() }
+}
+
+pub(crate) fn network() -> NetworkSpec {
     NetworkSpec {
         id: unique_id().parse().unwrap(),
         ipv4: vec![Pool {
@@ -42,10 +47,12 @@ fn network() -> NetworkSpec {
         internal: false,
         isolation: false,
         attach: AttachKind::Auto,
+        tcp: TcpStack::default(),
+        session: SessionOptions::default(),
     }
 }
 
-fn endpoint(network: &NetworkSpec, host: u8, attach: AttachKind) -> EndpointSpec {
+pub(crate) fn endpoint(network: &NetworkSpec, host: u8, attach: AttachKind) -> EndpointSpec {
     EndpointSpec {
         id: unique_id().parse().unwrap(),
         network: network.id.clone(),
@@ -54,6 +61,7 @@ fn endpoint(network: &NetworkSpec, host: u8, attach: AttachKind) -> EndpointSpec
         ipv6: None,
         attach,
         memif: MemifOptions::default(),
+        session: SessionOptions::default(),
     }
 }
 
@@ -128,6 +136,16 @@ fn detach(engine: &EmbeddedEngine, attached: &Attached) {
 }
 
 #[test]
+fn what_needs_vpp_is_refused_with_what_to_do() {
+    if !root_or_skip("what_needs_vpp_is_refused_with_what_to_do") {
+        return;
+    }
+    let network = NetworkSpec { tcp: TcpStack::Vcl, ..network() };
+    let refusal = start().create_network(&network).unwrap_err().to_string();
+    assert!(refusal.contains("tcp=vcl") && refusal.contains("--engine vpp"), "{refusal}");
+}
+
+#[test]
 fn a_container_of_an_old_engine_from_join_to_removal() {
     if !root_or_skip("a_container_of_an_old_engine_from_join_to_removal") {
         return;
@@ -150,10 +168,10 @@ fn a_container_of_an_old_engine_from_join_to_removal() {
     sandbox.create_file();
     sandbox.mount();
     eventually("the plain sockets are bound", || {
-        sandbox.sockets() == ["@dockervpp/info", "@dockervpp/memif"]
+        sandbox.sockets() == ["@dockervpp/info", "@dockervpp/memif", "@dockervpp/session"]
     });
     configure(&sandbox, &attachment.link, "eth3", &endpoint);
-    eventually("all sockets are bound", || sandbox.sockets().len() == 4);
+    eventually("all sockets are bound", || sandbox.sockets().len() == 6);
     eventually("the interface is known", || settled(&engine, &endpoint.id, "eth3"));
     for socket in ["dockervpp/info", "dockervpp/eth3/info"] {
         let document = info(&sandbox, socket);
@@ -162,12 +180,12 @@ fn a_container_of_an_old_engine_from_join_to_removal() {
         assert_eq!(document["sockets"]["memif"], "@dockervpp/eth3/memif");
     }
     let status = engine.endpoint_status(&endpoint.id).unwrap().unwrap();
-    assert_eq!((status.owner, status.sockets.len()), ("tap", 4));
+    assert_eq!((status.owner, status.sockets.len()), ("tap", 6));
     assert!(gateway_answers(&sandbox));
 
     engine.leave(&endpoint.id).unwrap();
     engine.leave(&endpoint.id).unwrap();
-    assert!(sandbox.sockets().is_empty());
+    assert_eq!(sandbox.sockets(), Vec::<String>::new());
     sandbox.release("eth3", attachment.link.as_str());
     sandbox.remove();
     assert!(!engine.sandbox_alive(&endpoint.id, &key(&sandbox)).unwrap());
@@ -234,14 +252,14 @@ fn the_second_endpoint_of_a_sandbox_inherits_the_plain_names() {
     engine.create_endpoint(&second).unwrap();
     let link = engine.join(&second.id, &key(&first.sandbox)).unwrap().link;
     configure(&first.sandbox, &link, "eth1", &second);
-    eventually("both have their sockets", || first.sandbox.sockets().len() == 6);
+    eventually("both have their sockets", || first.sandbox.sockets().len() == 9);
     assert_eq!(info(&first.sandbox, "dockervpp/info")["endpoint"], first.endpoint.id.as_str());
     assert_eq!(info(&first.sandbox, "dockervpp/eth1/info")["endpoint"], second.id.as_str());
 
     engine.leave(&first.endpoint.id).unwrap();
-    eventually("the second has the plain names too", || first.sandbox.sockets().len() == 4);
+    eventually("the second has the plain names too", || first.sandbox.sockets().len() == 6);
     eventually("the second says so", || {
-        engine.endpoint_status(&second.id).unwrap().unwrap().sockets.len() == 4
+        engine.endpoint_status(&second.id).unwrap().unwrap().sockets.len() == 6
     });
     assert_eq!(info(&first.sandbox, "dockervpp/info")["endpoint"], second.id.as_str());
     engine.leave(&second.id).unwrap();
@@ -271,7 +289,8 @@ fn a_name_that_the_container_took_is_left_to_it() {
     configure(&sandbox, &link, "eth0", &endpoint);
     eventually("the named sockets are bound", || {
         let status = engine.endpoint_status(&endpoint.id).unwrap().unwrap();
-        status.sockets == ["@dockervpp/eth0/memif", "@dockervpp/eth0/info"]
+        status.sockets.len() == 3
+            && status.sockets.iter().all(|name| name.starts_with("@dockervpp/eth0/"))
     });
     drop(squatter);
     detach(&engine, &Attached { network, endpoint, sandbox, link });
@@ -296,7 +315,7 @@ fn a_new_agent_takes_up_what_the_former_left() {
         let restored = engine.rejoin(&attached.endpoint.id, &key(&attached.sandbox)).unwrap();
         assert_eq!(restored, Restored::Running);
     }
-    assert_eq!(attached.sandbox.sockets().len(), 4);
+    assert_eq!(attached.sandbox.sockets().len(), 6);
     assert!(settled(&engine, &attached.endpoint.id, "eth0"));
     assert!(gateway_answers(&attached.sandbox));
     assert_eq!(info(&attached.sandbox, "dockervpp/info")["interface"], "eth0");
@@ -341,7 +360,7 @@ fn a_new_agent_goes_on_waiting_for_a_container_that_is_starting() {
     sandbox.create_file();
     sandbox.mount();
     configure(&sandbox, &link, "eth0", &endpoint);
-    eventually("all sockets are bound", || sandbox.sockets().len() == 4);
+    eventually("all sockets are bound", || sandbox.sockets().len() == 6);
     assert!(gateway_answers(&sandbox));
     eventually("the interface is known", || settled(&engine, &endpoint.id, "eth0"));
     detach(&engine, &Attached { network, endpoint, sandbox, link });
@@ -403,7 +422,7 @@ fn a_userspace_endpoint_has_a_link_that_shows_its_address() {
     let engine = start();
     let attached = attach(&engine, AttachKind::Userspace);
     let status = engine.endpoint_status(&attached.endpoint.id).unwrap().unwrap();
-    assert_eq!((status.owner, status.sockets.len()), ("none", 4));
+    assert_eq!((status.owner, status.sockets.len()), ("stack", 6));
     assert_eq!(info(&attached.sandbox, "dockervpp/info")["attach"], "userspace");
     assert!(!gateway_answers(&attached.sandbox), "no packet enters the kernel");
     let dummy = Links::open().unwrap().dummy_available().unwrap();
@@ -414,7 +433,7 @@ fn a_userspace_endpoint_has_a_link_that_shows_its_address() {
     engine.create_network(&attached.network).unwrap();
     engine.create_endpoint(&attached.endpoint).unwrap();
     let restored = engine.rejoin(&attached.endpoint.id, &key(&attached.sandbox)).unwrap();
-    assert_eq!((restored, attached.sandbox.sockets().len()), (Restored::Running, 4));
+    assert_eq!((restored, attached.sandbox.sockets().len()), (Restored::Running, 6));
     detach(&engine, &attached);
 }
 
@@ -445,7 +464,7 @@ fn a_sweep_removes_links_of_forgotten_endpoints_only() {
         return;
     }
     let owner = format!("dvsweep{}", std::process::id());
-    let options = EmbeddedOptions { owner, ..EmbeddedOptions::default() };
+    let options = options(owner);
     let former = EmbeddedEngine::start(options.clone()).unwrap();
     let (network, sandbox) = (network(), Sandbox::absent());
     former.create_network(&network).unwrap();

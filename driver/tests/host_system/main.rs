@@ -6,4 +6,5 @@
 mod engine;
 mod fixture;
 mod links;
+mod outside;
 mod sandbox;

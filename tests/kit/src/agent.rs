@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::process::{Process, run};
-use crate::{programs, unique, wait};
+use crate::vpp::{Vpp, VppOptions};
+use crate::{Engine, programs, unique, wait};
 
 /// Where Docker looks for drivers.
 pub const PLUGIN_FOLDER: &str = "/run/docker/plugins";
@@ -27,6 +29,11 @@ pub struct AgentOptions {
     pub plugin_socket: Option<PathBuf>,
     /// More arguments of `dockervpp serve`.
     pub arguments: Vec<String>,
+    /// A process group of its own: what the terminal sends on Ctrl-C goes to its parent alone, which
+    /// then ends it in its own time.
+    pub own_group: bool,
+    /// The network namespace of its VPP, if the suites run on VPP: one that `ip netns` has made.
+    pub vpp_namespace: Option<String>,
 }
 
 /// An agent; dropping it kills it and removes its sockets and state.
@@ -37,6 +44,8 @@ pub struct Agent {
     folder: tempfile::TempDir,
     options: AgentOptions,
     process: Option<Process>,
+    /// What it drives, if the suites run on VPP.
+    pub(crate) vpp: Option<Vpp>,
     /// Output of earlier runs of this agent.
     history: Vec<String>,
 }
@@ -52,12 +61,20 @@ impl Agent {
     pub fn start_as(driver: &str, options: AgentOptions) -> Result<Self> {
         fs::create_dir_all(PLUGIN_FOLDER)?;
         let default = Path::new(PLUGIN_FOLDER).join(format!("{driver}.sock"));
+        let vpp = match Engine::under_test() {
+            Engine::Vpp => {
+                let namespace = options.vpp_namespace.clone();
+                Some(Vpp::start_with(VppOptions { namespace, ..VppOptions::default() }, &[])?)
+            }
+            Engine::Embedded => None,
+        };
         let mut agent = Self {
             driver: driver.to_owned(),
             plugin_socket: options.plugin_socket.clone().unwrap_or(default),
             folder: tempfile::Builder::new().prefix("dvt-").tempdir()?,
             options,
             process: None,
+            vpp,
             history: Vec::new(),
         };
         agent.launch()?;
@@ -89,7 +106,7 @@ impl Agent {
         ensure!(self.process.is_none(), "the agent runs");
         let mut command = Command::new(programs::agent()?);
         command
-            .args(["serve", "--engine", "embedded"])
+            .args(["serve", "--config", "/dev/null", "--engine", Engine::under_test().name()])
             .arg("--plugin-socket")
             .arg(&self.plugin_socket)
             .arg("--control-socket")
@@ -98,6 +115,14 @@ impl Agent {
             .arg(self.state_folder())
             .args(["--collect-every", "1", "--log", "debug,hyper=info,netlink=info"])
             .args(&self.options.arguments);
+        if let Some(vpp) = &self.vpp {
+            command.arg("--vpp-api-socket").arg(vpp.api_socket());
+            command.arg("--vpp-stats-socket").arg(vpp.stats_socket());
+            command.arg("--vpp-vcl-library").arg(&vpp.files().library);
+        }
+        if self.options.own_group {
+            command.process_group(0);
+        }
         let mut process = Process::start(&self.driver, &mut command)?;
         let (plugin, control) = (self.plugin_socket.clone(), self.control_socket());
         let serving = wait::until(LIMIT, "the agent serves", || {
@@ -110,6 +135,11 @@ impl Agent {
         serving.with_context(|| format!("it wrote:\n{}", process.output().join("\n")))?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// The VPP that it drives, if the suites run on VPP.
+    pub fn vpp(&mut self) -> Option<&mut Vpp> {
+        self.vpp.as_mut()
     }
 
     /// Its process id.

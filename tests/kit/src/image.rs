@@ -15,6 +15,9 @@ use anyhow::{Context as _, Result, ensure};
 use crate::process::run;
 use crate::{docker, need, programs};
 
+/// Where the preload library is in images that have it.
+pub const SHIM: &str = "/lib/libvcl_shim.so";
+
 /// An image that is ready to run, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image(String);
@@ -25,13 +28,22 @@ impl Image {
         Recipe::new("busybox")?.build()
     }
 
-    /// Busybox, `netprobe`, and the examples of `memif-rs`.
+    /// Busybox, `netprobe`, `memif-station`, and the examples of `memif-rs` and `session`.
     pub fn examples() -> Result<Self> {
         let mut recipe = Recipe::new("examples")?;
         recipe.program(&programs::netprobe()?, "/bin/netprobe")?;
-        for example in ["traffic", "ping_responder", "bridge_two"] {
+        recipe.program(&programs::memif_station()?, "/bin/memif-station")?;
+        for example in ["traffic", "ping_responder", "bridge_two", "probe"] {
             recipe.program(&programs::example(example)?, &format!("/bin/{example}"))?;
         }
+        recipe.build()
+    }
+
+    /// Busybox, the program of the conformance suite, and the preload library as [`SHIM`].
+    pub fn conformance() -> Result<Self> {
+        let mut recipe = Recipe::new("conformance")?;
+        recipe.program(&programs::conformance()?, "/bin/conformance")?;
+        recipe.file(&programs::shim()?, SHIM);
         recipe.build()
     }
 
@@ -53,6 +65,26 @@ impl Image {
         }
         // Makes testpmd write line by line into a pipe.
         recipe.file(Path::new("/usr/libexec/coreutils/libstdbuf.so"), "/lib/libstdbuf.so");
+        recipe.build()
+    }
+
+    /// Busybox, `memif-station`, the programs of [`need::SESSION_PROGRAMS`], Debian's Python, and what the suites run in
+    /// it: `/programs`.
+    pub fn session_programs() -> Result<Self> {
+        let mut recipe = Recipe::new("session-programs")?;
+        recipe.program(&programs::memif_station()?, "/bin/memif-station")?;
+        for program in need::SESSION_PROGRAMS {
+            let path = need::find(program).with_context(|| format!("{program} is missing"))?;
+            recipe.program(&path, &format!("/bin/{program}"))?;
+        }
+        recipe.program(Path::new(need::PYTHON), need::PYTHON)?;
+        recipe.python_library()?;
+        // Programs that drop their privileges look for users here.
+        for file in ["/etc/passwd", "/etc/group"] {
+            recipe.file(Path::new(file), file);
+        }
+        let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/../sessions/programs/inside");
+        recipe.folder(Path::new(scripts), "/programs", &|_| true)?;
         recipe.build()
     }
 
@@ -94,6 +126,35 @@ impl Recipe {
             }
         }
         Ok(())
+    }
+
+    /// Adds the files below a folder that `wanted` says yes to.
+    fn folder(&mut self, host: &Path, inside: &str, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
+        for entry in fs::read_dir(host).with_context(|| host.display().to_string())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if !wanted(&name) {
+                continue;
+            }
+            let inside = format!("{inside}/{name}");
+            if path.is_dir() {
+                self.folder(&path, &inside, wanted)?;
+            } else {
+                self.file(&path, &inside);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds Python's own library, without what no server needs.
+    fn python_library(&mut self) -> Result<()> {
+        let print = "import sysconfig; print(sysconfig.get_path('stdlib'))";
+        let folder = run(Command::new(need::PYTHON).args(["-I", "-c", print]))?;
+        let wanted = |name: &str| {
+            let left_out = ["__pycache__", "test", "idlelib", "lib2to3", "pydoc_data", "ensurepip"];
+            !left_out.contains(&name) && !name.starts_with("config-")
+        };
+        self.folder(Path::new(&folder), &folder, &wanted)
     }
 
     fn fingerprint(&self) -> Result<u64> {

@@ -11,7 +11,7 @@ use crate::agent::{Agent, AgentOptions};
 use crate::image::Image;
 use crate::leaks::Holdings;
 use crate::need::{self, Need};
-use crate::{Network, docker};
+use crate::{Engine, Network, Vpp, docker, engine};
 
 /// What a test works with.
 #[derive(Debug)]
@@ -24,7 +24,14 @@ pub struct Lab {
 impl Lab {
     /// A network of the agent under test.
     pub fn network(&self, options: &[&str]) -> Result<Network> {
-        Network::create(self.agent.driver(), options)
+        let asked = engine::tcp_option();
+        // A test that chooses for itself is left alone.
+        let free = !options.iter().any(|option| option.starts_with("tcp="));
+        let tcp = asked.filter(|_| free).map(|option| ["-o", option]);
+        Network::create(
+            self.agent.driver(),
+            &[options, tcp.as_ref().map_or(&[], |it| &it[..])].concat(),
+        )
     }
 
     /// The most ordinary image there is.
@@ -39,7 +46,8 @@ impl Lab {
 
     /// Fails when more is there now than when the test began.
     pub fn nothing_left(&self) -> Result<()> {
-        self.holdings.nothing_left(&self.agent)
+        self.holdings.nothing_left(&self.agent)?;
+        self.agent.vpp.as_ref().map_or(Ok(()), Vpp::bare)
     }
 }
 
@@ -67,6 +75,9 @@ impl Turn {
 pub fn docker_test(more: &[Need], test: impl FnOnce(&mut Lab) -> Result<()>) {
     let mut needs = vec![Need::Root, Need::Docker, Need::Tun, Need::Busybox];
     needs.extend(more);
+    if Engine::under_test() == Engine::Vpp {
+        needs.push(Need::Vpp);
+    }
     if !need::met(&needs) {
         return;
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -22,6 +23,8 @@ pub struct Holdings {
     links: BTreeSet<String>,
     /// Namespaces that Docker keeps mounted.
     namespaces: BTreeSet<String>,
+    /// Tables and chains of the host's packet filter that an agent made.
+    filters: BTreeSet<String>,
     /// Abstract sockets of the host's own namespace that the agent could have bound.
     abstract_sockets: BTreeSet<String>,
     /// The agent's open descriptors, by kind.
@@ -41,6 +44,7 @@ impl Holdings {
         Ok(Self {
             links: names_in("/sys/class/net")?,
             namespaces: namespaces()?,
+            filters: filters(),
             abstract_sockets: abstract_sockets()?,
             descriptors: descriptors(pid, &agent.plugin_socket().to_string_lossy())?,
             threads: threads(pid)?,
@@ -86,6 +90,7 @@ impl Holdings {
         let sets = [
             ("link", &self.links, &before.links),
             ("namespace", &self.namespaces, &before.namespaces),
+            ("packet filter", &self.filters, &before.filters),
             ("socket", &self.abstract_sockets, &before.abstract_sockets),
         ];
         let more = sets.into_iter().flat_map(|(what, now, before)| {
@@ -154,6 +159,18 @@ fn namespaces_in_use() -> Result<Vec<String>> {
     Ok(used)
 }
 
+/// What names an agent in nftables and iptables; nothing on a host without their commands.
+fn filters() -> BTreeSet<String> {
+    let lists: [&[&str]; 3] =
+        [&["nft", "list", "tables"], &["iptables", "-S"], &["ip6tables", "-S"]];
+    let outputs =
+        lists.iter().filter_map(|line| Command::new(line[0]).args(&line[1..]).output().ok());
+    let text: String =
+        outputs.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).collect();
+    let own = text.lines().filter(|line| line.contains("dockervpp"));
+    own.map(str::to_owned).collect()
+}
+
 fn abstract_sockets() -> Result<BTreeSet<String>> {
     let table = fs::read_to_string("/proc/net/unix")?;
     let paths = table.lines().filter_map(|line| line.split_whitespace().nth(7));
@@ -178,6 +195,8 @@ fn descriptors(pid: u32, plugin_socket: &str) -> Result<BTreeMap<String, usize>>
         {
             continue;
         }
+        // What is of the agent's process itself has another name after each of its starts.
+        let target = target.replace(&format!("/proc/{pid}/"), "/proc/self/");
         *kinds.entry(kind_of(&target)).or_default() += 1;
     }
     Ok(kinds)

@@ -8,15 +8,19 @@
 //! * [`programs`]: the programs of this workspace, built on demand.
 //! * [`image`]: container images made of the host's own files; no registry is asked.
 //! * [`docker`]: containers and networks that remove themselves.
+//! * [`engine`]: the engine of the agents under test.
 //! * [`agent`]: a private `dockervpp serve` beside any real one.
 //! * [`proxy`]: between Docker and the agent, to kill the agent at an exact step.
 //! * [`leaks`]: what a test must not leave behind, on the host and in the agent.
 //! * [`testpmd`]: DPDK's `dpdk-testpmd` as memif peer.
+//! * [`vpp`], [`vpp_link`]: a VPP of the test's own, and the kernel as its neighbour.
 //! * [`frame`], [`peer`]: a memif peer of our own that checks every byte.
+//! * [`world`]: a host behind the host.
 //! * [`lab`]: all of it together: the frame of a test.
 
 pub mod agent;
 pub mod docker;
+pub mod engine;
 pub mod frame;
 pub mod image;
 pub mod lab;
@@ -27,14 +31,20 @@ pub mod process;
 pub mod programs;
 pub mod proxy;
 pub mod testpmd;
+pub mod vpp;
+pub mod vpp_link;
 pub mod wait;
+pub mod world;
 
 pub use agent::Agent;
 pub use docker::{Container, Network};
+pub use engine::Engine;
 pub use image::Image;
 pub use lab::Lab;
 pub use peer::Peer;
 pub use testpmd::Testpmd;
+pub use vpp::Vpp;
+pub use world::World;
 
 /// A name that no other test of this or another run uses; `what` says what it is for.
 pub fn unique(what: &str) -> String {

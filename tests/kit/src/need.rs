@@ -9,6 +9,25 @@ use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::vpp;
+
+/// Ordinary programs for both ends of a session.
+pub const SESSION_PROGRAMS: &[&str] = &[
+    "curl",
+    "iperf3",
+    "nc.openbsd",
+    "nginx",
+    "redis-benchmark",
+    "redis-cli",
+    "redis-server",
+    "sockperf",
+    "socat",
+    "wrk",
+];
+
+/// Debian's own Python: others on the path are not made of files that an image can take.
+pub const PYTHON: &str = "/usr/bin/python3";
+
 /// One need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -24,6 +43,18 @@ pub enum Need {
     Testpmd,
     /// `tcpdump`, to read captures.
     Tcpdump,
+    /// The ordinary programs of [`SESSION_PROGRAMS`], and Python.
+    SessionPrograms,
+    /// `dpkg`, and what `scripts/deb.sh` makes packages with.
+    Dpkg,
+    /// `python3`, which has every socket call.
+    Python,
+    /// A compiler for musl.
+    Musl,
+    /// VPP and its libvppcom.
+    Vpp,
+    /// VPP's API definitions, and its Python client.
+    VppDefinitions,
 }
 
 impl Need {
@@ -36,6 +67,20 @@ impl Need {
             Self::Busybox => static_busybox().is_some(),
             Self::Testpmd => find("dpdk-testpmd").is_some() && memif_driver().is_some(),
             Self::Tcpdump => find("tcpdump").is_some(),
+            Self::Dpkg => {
+                ["dpkg", "dpkg-deb", "dpkg-architecture", "objdump", "deb-systemd-helper"]
+                    .iter()
+                    .all(|it| find(it).is_some())
+            }
+            Self::Python => succeeds("python3", &["--version"]),
+            Self::SessionPrograms => {
+                SESSION_PROGRAMS.iter().all(|it| find(it).is_some()) && Path::new(PYTHON).exists()
+            }
+            Self::Musl => find("musl-gcc").is_some(),
+            Self::Vpp => vpp::Files::find().is_some(),
+            Self::VppDefinitions => {
+                vpp::definitions().is_some() && succeeds("python3", &["-c", "import vpp_papi"])
+            }
         };
         let remedy = match self {
             Self::Root => "needs root (`make test` uses sudo)",
@@ -44,6 +89,18 @@ impl Need {
             Self::Busybox => "needs busybox-static (`scripts/setup.sh test`)",
             Self::Testpmd => "needs dpdk-testpmd and the memif driver (`scripts/setup.sh test`)",
             Self::Tcpdump => "needs tcpdump (`scripts/setup.sh test`)",
+            Self::SessionPrograms => {
+                "needs iperf3, redis, nginx, wrk, sockperf, … (`scripts/setup.sh test`)"
+            }
+            Self::Dpkg => "needs dpkg, dpkg-dev, binutils, init-system-helpers",
+            Self::Python => "needs python3 (`scripts/setup.sh test`)",
+            Self::Musl => "needs musl-gcc (`scripts/setup.sh test`)",
+            Self::VppDefinitions => {
+                "needs DOCKERVPP_VPP_API_DIR=/folder/of/api.json/files, and python3 with vpp_papi"
+            }
+            Self::Vpp => {
+                "needs VPP and its libvppcom in /usr or /opt/vpp, or DOCKERVPP_TEST_VCL=/path/of/libvppcom.so"
+            }
         };
         (!met).then_some(remedy)
     }
@@ -59,10 +116,20 @@ pub fn met(needs: &[Need]) -> bool {
         env::var_os("CI").is_none_or(|it| it != "true"),
         "under CI nothing is skipped: {reason}"
     );
+    skip(reason);
+    false
+}
+
+/// As [`met`], for what distributions do not bring and pipelines may lack: skipped under CI too.
+pub fn offered(needs: &[Need]) -> bool {
+    let missing = needs.iter().find_map(|need| need.missing());
+    missing.inspect(|reason| skip(reason)).is_none()
+}
+
+fn skip(reason: &str) {
     // Past the capture of the test harness, so that a skipped test is seen to be one. A closed
     // standard error is no reason to fail.
     let _ = writeln!(stderr(), "skipped: {reason}");
-    false
 }
 
 /// The path of a program.

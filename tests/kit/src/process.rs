@@ -127,6 +127,11 @@ impl Process {
             .map_err(|error| anyhow!("{} does not take `{line}`: {error}", self.name))
     }
 
+    /// Its input, for a thread of its own; [`Self::send`] has none any more.
+    pub fn take_input(&mut self) -> Result<ChildStdin> {
+        self.input.take().context("the input is closed")
+    }
+
     /// Closes its input.
     pub fn close_input(&mut self) {
         self.input = None;

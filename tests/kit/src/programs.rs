@@ -23,6 +23,34 @@ pub fn netprobe() -> Result<PathBuf> {
     program("netprobe")
 }
 
+/// The kit's own station that speaks TCP and UDP over memif.
+pub fn memif_station() -> Result<PathBuf> {
+    program("memif-station")
+}
+
+/// The program of the conformance suite.
+pub fn conformance() -> Result<PathBuf> {
+    program("conformance")
+}
+
+/// The preload library: `DOCKERVPP_TEST_SHIM`, or what `scripts/shim.sh` builds.
+pub fn shim() -> Result<PathBuf> {
+    static SHIM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let made = SHIM.get_or_init(|| match env::var_os("DOCKERVPP_TEST_SHIM") {
+        Some(path) => Ok(path.into()),
+        None => build_shim().map_err(|error| format!("{error:#}")),
+    });
+    made.clone().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+fn build_shim() -> Result<PathBuf> {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).canonicalize()?;
+    let status = Command::new(root.join("scripts/shim.sh")).status()?;
+    ensure!(status.success(), "the preload library does not build");
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    Ok(target.join("shim/libvcl_shim.so"))
+}
+
 fn program(name: &str) -> Result<PathBuf> {
     let path = folder()?.join(name);
     ensure!(path.is_file(), "{} was not built", path.display());

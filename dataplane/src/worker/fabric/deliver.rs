@@ -21,6 +21,8 @@ impl Fabric {
             self.deliver_memif(to, frame);
         } else if port.tap.is_some() {
             self.deliver_tap(to, frame);
+        } else if port.stack.is_some() {
+            self.deliver_stack(to, frame);
         } else {
             return port.counters.dropped(DropReason::NoDevice);
         }
@@ -41,28 +43,33 @@ impl Fabric {
         let queue = &mut memif.queues[index];
         let counters = &port.counters;
         let mut failed = None;
-        let mut push = |outcome: Result<(), TxError>, length: usize| match outcome {
-            Ok(()) => counters.transmitted(length),
-            Err(TxError::Full) => counters.dropped(DropReason::Full),
-            Err(TxError::Length(_)) => counters.dropped(DropReason::NoBuffer),
-            Err(TxError::Fault(fault)) => {
-                counters.dropped(DropReason::NoDevice);
-                failed = Some(fault);
+        let mut push = |outcome: Result<(), TxError>, length: usize| {
+            match outcome {
+                Ok(()) => counters.transmitted(length),
+                Err(TxError::Full) => counters.dropped(DropReason::Full),
+                Err(TxError::Length(_)) => counters.dropped(DropReason::NoBuffer),
+                Err(TxError::Fault(fault)) => {
+                    counters.dropped(DropReason::NoDevice);
+                    failed = Some(fault);
+                }
+                Err(_) => counters.dropped(DropReason::Device),
             }
-            Err(_) => counters.dropped(DropReason::Device),
+            Pushed::GoOn
         };
         match *frame {
             Outgoing::Shared { header, frame } if frame.len() <= header.len() => {
-                push(queue.push(&header[..frame.len()]), frame.len());
+                let _ = push(queue.push(&header[..frame.len()]), frame.len());
             }
-            Outgoing::Shared { header, frame } => push(queue.forward(header, frame), frame.len()),
+            Outgoing::Shared { header, frame } => {
+                let _ = push(queue.forward(header, frame), frame.len());
+            }
             Outgoing::Private { bytes, offload } if offload.is_plain() => {
-                push(queue.push(bytes), bytes.len());
+                let _ = push(queue.push(bytes), bytes.len());
             }
             Outgoing::Private { bytes, offload } => {
                 let domain = self.domains.get(port.domain_index).and_then(Option::as_ref);
                 let mtu = domain.map_or(0, |domain| domain.mtu);
-                let cut = push_packets(bytes, offload, mtu, &mut self.scratch, queue, push);
+                let cut = push_packets(bytes, offload, mtu, 0, &mut self.scratch, queue, push);
                 if cut.is_err() {
                     counters.dropped(DropReason::BadOffload);
                 }
@@ -110,6 +117,9 @@ impl Fabric {
         while let Some(slot) = self.dirty.pop() {
             let Some(Some(port)) = self.ports.get_mut(usize::from(slot.0)) else { continue };
             port.dirty = false;
+            if let Some(stack) = &mut port.stack {
+                stack.flush();
+            }
             let Some(memif) = &mut port.memif else { continue };
             for queue in &mut memif.queues {
                 // A link that is down is reported by its control socket.
@@ -134,27 +144,45 @@ impl Fabric {
     }
 }
 
-/// Makes what the kernel left undone good: pushes each packet of a frame as it goes on a wire.
-fn push_packets(
+/// What to do after a packet was pushed, or was not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// The next one.
+    GoOn,
+    /// Leave the rest of the frame.
+    Stop,
+}
+
+/// Makes what the sender left undone good: pushes each packet of a frame as it goes on a wire, without
+/// the first `skip`. Returns how many packets are done, those of the first `skip` included.
+pub(super) fn push_packets(
     bytes: &[u8],
     offload: VirtioNetHeader,
     mtu: usize,
+    skip: usize,
     scratch: &mut Vec<u8>,
     queue: &mut TxQueue,
-    mut report: impl FnMut(Result<(), TxError>, usize),
-) -> Result<(), BadOffload> {
+    mut report: impl FnMut(Result<(), TxError>, usize) -> Pushed,
+) -> Result<usize, BadOffload> {
+    if offload.is_plain() {
+        return Ok(usize::from(report(queue.push(bytes), bytes.len()) == Pushed::GoOn));
+    }
     if offload.segmentation.is_none() {
         scratch.clear();
         scratch.extend_from_slice(bytes);
         complete(scratch, offload.checksum)?;
-        report(queue.push(&scratch[..]), scratch.len());
-        return Ok(());
+        return Ok(usize::from(report(queue.push(&scratch[..]), scratch.len()) == Pushed::GoOn));
     }
     let mut segments = Segmenter::new(bytes, offload, mtu)?;
+    segments.skip(skip);
+    let mut done = skip;
     while let Some(segment) = segments.next_segment() {
-        report(queue.push(&TwoPieces(segment)), segment.len());
+        if report(queue.push(&TwoPieces(segment)), segment.len()) == Pushed::Stop {
+            break;
+        }
+        done += 1;
     }
-    Ok(())
+    Ok(done)
 }
 
 /// A segment on its way into a ring: headers that were made for it, payload from where it is.

@@ -7,6 +7,7 @@
 mod captures;
 mod deliver;
 mod outgoing;
+mod stack;
 mod switch;
 
 use memif::RingFault;
@@ -16,9 +17,12 @@ use crate::capture::{CaptureScope, Sink};
 use crate::control::{DataplaneError, FdbEntry, PortId};
 use crate::gateway::Gateway;
 use crate::offload::{BadOffload, Checksum, complete_checksum};
+use crate::stack_port::BufferPool;
 use crate::tap::TapWriter;
 use crate::worker::port::Port;
 use crate::{DomainConfig, DomainId, DropReason, PortConfig};
+
+pub(crate) use stack::{OFFER_INTERVAL, Parcel};
 
 /// Bytes of a frame that decisions are made on.
 const HEADER: usize = 64;
@@ -52,6 +56,10 @@ pub(crate) struct Fabric {
     ports: Vec<Option<Port>>,
     writer: TapWriter<TapToken>,
     dirty: Vec<PortSlot>,
+    /// Ports with parked frames.
+    parked: Vec<PortSlot>,
+    /// Buffers of frames from and to stacks.
+    pool: BufferPool,
     captures: Vec<Sink>,
     faults: Vec<(PortId, RingFault)>,
     tick: Tick,
@@ -68,6 +76,8 @@ impl Fabric {
             ports: Vec::new(),
             writer: TapWriter::new(TAP_BATCH, TAP_ARENA),
             dirty: Vec::new(),
+            parked: Vec::new(),
+            pool: BufferPool::default(),
             captures: Vec::new(),
             faults: Vec::new(),
             tick: Tick(0),
@@ -133,7 +143,8 @@ impl Fabric {
         };
         let Some(domain) = &mut self.domains[index] else { unreachable!("found a moment ago") };
         port.domain_index = index;
-        if let Err(error) = domain.bridge.add_port(slot, port.mac, domain.group) {
+        let group = if port.open { PortGroup::Open } else { domain.group };
+        if let Err(error) = domain.bridge.add_port(slot, port.mac, group) {
             return Err((Box::new(port), error.into()));
         }
         if free == self.ports.len() {
@@ -147,6 +158,7 @@ impl Fabric {
 
     /// Takes a port out, with frames that wait for it flushed.
     pub(crate) fn remove(&mut self, slot: PortSlot) -> Option<Port> {
+        self.unpark(slot);
         self.flush();
         let port = self.ports.get_mut(usize::from(slot.0))?.take()?;
         if let Some(Some(domain)) = self.domains.get_mut(port.domain_index) {

@@ -58,17 +58,22 @@ impl Fabric {
             Verdict::Flood { to_gateway } => {
                 self.flood(from, &outgoing);
                 if to_gateway {
-                    self.tap_to_gateway(from, offload, bytes);
+                    self.private_to_gateway(from, offload, bytes);
                 }
             }
-            Verdict::Gateway => self.tap_to_gateway(from, offload, bytes),
+            Verdict::Gateway => self.private_to_gateway(from, offload, bytes),
         }
     }
 
     /// Counts a frame, checks its size and asks the bridge. `segment` is the payload of the packets
     /// that it will be cut into, 0 if it is one.
     #[inline]
-    fn admit(&mut self, from: PortSlot, frame: &Outgoing<'_>, segment: usize) -> Option<Verdict> {
+    pub(super) fn admit(
+        &mut self,
+        from: PortSlot,
+        frame: &Outgoing<'_>,
+        segment: usize,
+    ) -> Option<Verdict> {
         let port = self.ports.get(usize::from(from.0))?.as_ref()?;
         port.counters.received(frame.len());
         if port.captured {
@@ -94,7 +99,7 @@ impl Fabric {
         Some(domain.bridge.forward(from, dst, src, self.tick))
     }
 
-    fn flood(&mut self, from: PortSlot, frame: &Outgoing<'_>) {
+    pub(super) fn flood(&mut self, from: PortSlot, frame: &Outgoing<'_>) {
         let mut targets = std::mem::take(&mut self.targets);
         if let Some(domain) = self.domain_of(from) {
             targets.extend(domain.bridge.flood_targets(from));
@@ -116,7 +121,12 @@ impl Fabric {
 
     /// The gateway checks checksums, so one that the kernel left open is completed first. Frames that
     /// are to be cut are nothing that the gateway answers.
-    fn tap_to_gateway(&mut self, from: PortSlot, offload: VirtioNetHeader, bytes: &mut [u8]) {
+    pub(super) fn private_to_gateway(
+        &mut self,
+        from: PortSlot,
+        offload: VirtioNetHeader,
+        bytes: &mut [u8],
+    ) {
         if offload.segmentation.is_some() {
             return self.drop_at(from, DropReason::GatewayIgnored);
         }

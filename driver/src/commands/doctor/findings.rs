@@ -1,5 +1,9 @@
 //! What the facts mean. Pure.
 
+mod agreement;
+mod engine;
+mod outside;
+
 use std::io;
 
 use serde::Serialize;
@@ -108,9 +112,11 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
         agent(&facts.agent),
         open_files(&facts.limits),
         locked_memory(&facts.limits),
-        nf_tables(&facts.nf_tables),
         huge_pages(facts.huge_pages),
     ];
+    findings.extend(outside::judge(&facts.outside));
+    findings.extend(facts.engine.iter().flat_map(engine::judge));
+    findings.extend(facts.agreement.as_ref().map(agreement::judge));
     findings.extend(facts.confinement.iter().map(|module| confinement(module)));
     findings
 }
@@ -285,17 +291,6 @@ fn locked_memory(limits: &Limits) -> Finding {
     Finding::info("locked-memory", seen)
 }
 
-fn nf_tables(present: &Result<bool, Trouble>) -> Finding {
-    Finding::info(
-        "nf-tables",
-        match present {
-            Ok(true) => "the kernel has nf_tables".to_owned(),
-            Ok(false) => "the kernel has no nf_tables".to_owned(),
-            Err(trouble) => format!("cannot be asked for: {}", trouble.words),
-        },
-    )
-}
-
 fn huge_pages(pages: HugePages) -> Finding {
     let seen = match pages {
         HugePages { total: 0, .. } => "none reserved; the agent needs none, DPDK may".to_owned(),
@@ -321,6 +316,7 @@ fn confinement(module: &str) -> Finding {
 mod tests {
     use std::path::PathBuf;
 
+    use super::super::probe::OutsideFacts;
     use super::*;
 
     fn directory(standing: Standing) -> Directory {
@@ -339,7 +335,14 @@ mod tests {
             state_directory: directory(Standing::Creatable),
             docker: Ok(version("28.3.0")),
             agent: Agent::Running(Some(7)),
-            nf_tables: Ok(true),
+            agreement: None,
+            engine: None,
+            outside: OutsideFacts {
+                nf_tables: Ok(true),
+                nft: true,
+                forwards_ipv4: Some(true),
+                forwards_ipv6: Some(true),
+            },
             huge_pages: HugePages::default(),
             limits: Limits { whose: "the agent", open_files: Some(65_536), locked_memory: None },
             confinement: Vec::new(),

@@ -14,7 +14,7 @@ use clap::Args;
 use serde::Serialize;
 
 use self::findings::{Finding, Verdict, judge};
-use crate::cli::{CONTROL_SOCKET, PLUGIN_SOCKET, STATE_DIR};
+use crate::cli::{CONTROL_SOCKET, DOCKER_SOCKET, PLUGIN_SOCKET, STATE_DIR};
 
 /// `doctor`
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub struct DoctorArgs {
     #[arg(long)]
     pub json: bool,
     /// Socket of Docker's API.
-    #[arg(long, value_name = "PATH", default_value = "/var/run/docker.sock")]
+    #[arg(long, value_name = "PATH", default_value = DOCKER_SOCKET)]
     pub docker_socket: PathBuf,
     /// Socket on which Docker finds the driver.
     #[arg(long, value_name = "PATH", default_value = PLUGIN_SOCKET)]

@@ -3,22 +3,49 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{Access, MemfdFlags, SealFlags};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 use rustix::process::Resource;
 use serde::Deserialize;
 
 use super::DoctorArgs;
+use crate::control::Info;
 use crate::control::client::{Client, ClientError};
+use crate::host::command::{self, CommandError};
 use crate::host::link::Links;
+use crate::host::nft;
+use crate::reconcile::DockerView;
+
+/// How long the agent may take to say what it is.
+const AGENT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long Docker may take to say its version.
 const DOCKER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What an agent says of its engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineFacts {
+    /// Its name.
+    pub name: String,
+    /// What is amiss.
+    pub warnings: Vec<String>,
+}
+
+/// What networks need for their way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutsideFacts {
+    /// Whether the kernel has `nf_tables`; an error when that cannot be asked.
+    pub nf_tables: Result<bool, Trouble>,
+    /// The command that changes its rules is there.
+    pub nft: bool,
+    /// The host forwards IPv4 packets; `None` if it does not know IPv4.
+    pub forwards_ipv4: Option<bool>,
+    /// The host forwards IPv6 packets.
+    pub forwards_ipv6: Option<bool>,
+}
 
 /// What was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +70,12 @@ pub struct Facts {
     pub docker: Result<DockerVersion, DockerTrouble>,
     /// The agent.
     pub agent: Agent,
-    /// Whether the kernel has `nf_tables`; an error when that cannot be asked.
-    pub nf_tables: Result<bool, Trouble>,
+    /// What the agent sees of Docker, if it runs and answers.
+    pub agreement: Option<DockerView>,
+    /// What the running agent says of its engine.
+    pub engine: Option<EngineFacts>,
+    /// What networks need for their way out.
+    pub outside: OutsideFacts,
     /// The huge pages.
     pub huge_pages: HugePages,
     /// The limits of the agent if it runs, of this process otherwise.
@@ -151,6 +182,7 @@ pub struct Limits {
 pub fn look(arguments: &DoctorArgs) -> Facts {
     let agent = agent(&arguments.control_socket);
     let plugins = arguments.plugin_socket.parent().unwrap_or(Path::new("/"));
+    let info = info(&arguments.control_socket);
     Facts {
         root: rustix::process::geteuid().is_root(),
         capabilities: capabilities(),
@@ -167,8 +199,12 @@ pub fn look(arguments: &DoctorArgs) -> Facts {
         state_directory: directory(&arguments.state_dir),
         docker: docker(&arguments.docker_socket),
         limits: limits(&agent),
+        engine: info
+            .as_ref()
+            .map(|info| EngineFacts { name: info.engine.clone(), warnings: info.warnings.clone() }),
+        agreement: info.map(|info| info.docker),
         agent,
-        nf_tables: nf_tables().map_err(|errno| io::Error::from(errno).into()),
+        outside: outside(),
         huge_pages: fs::read_to_string("/proc/meminfo")
             .map_or_else(|_| HugePages::default(), |text| parse_huge_pages(&text)),
         confinement: confinement(),
@@ -184,6 +220,17 @@ fn capabilities() -> u64 {
 fn dummy() -> Result<bool, Trouble> {
     let answer = Links::open().and_then(|mut links| links.dummy_available());
     answer.map_err(|error| error.into_source().into())
+}
+
+fn outside() -> OutsideFacts {
+    let on = |path: &str| number_in(path).map(|value| value != 0);
+    let asked = command::run("nft", &["--version"], "");
+    OutsideFacts {
+        nf_tables: nft::generation().map(|found| found.is_some()).map_err(Trouble::from),
+        nft: !matches!(asked, Err(CommandError::Missing(_))),
+        forwards_ipv4: on("/proc/sys/net/ipv4/ip_forward"),
+        forwards_ipv6: on("/proc/sys/net/ipv6/conf/all/forwarding"),
+    }
 }
 
 fn number_in(path: &str) -> Option<u32> {
@@ -234,6 +281,13 @@ fn docker(socket: &Path) -> Result<DockerVersion, DockerTrouble> {
     }
 }
 
+fn info(control_socket: &Path) -> Option<Info> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let client = Client::new(control_socket);
+    let asking = async { tokio::time::timeout(AGENT_PATIENCE, client.get("/v1/info")).await };
+    runtime.block_on(asking).ok()?.ok()
+}
+
 fn agent(socket: &Path) -> Agent {
     match UnixStream::connect(socket) {
         Ok(stream) => {
@@ -246,33 +300,6 @@ fn agent(socket: &Path) -> Agent {
         }
         Err(_) => Agent::NotRunning(socket.to_owned()),
     }
-}
-
-/// Asks for the generation of the rule set, the smallest question that `nf_tables` answers
-/// (`NFT_MSG_GETGEN` in `linux/netfilter/nf_tables.h`).
-fn nf_tables() -> rustix::io::Result<bool> {
-    const GET_GENERATION: u16 = (10 << 8) | 16;
-    const REQUEST: u16 = 1;
-    const ERROR: u16 = 2;
-    let (family, flags) = (AddressFamily::NETLINK, SocketFlags::CLOEXEC);
-    let socket =
-        rustix::net::socket_with(family, SocketType::RAW, flags, Some(netlink::NETFILTER))?;
-    let mut request = [0u8; 20];
-    request[..4].copy_from_slice(&20u32.to_ne_bytes());
-    request[4..6].copy_from_slice(&GET_GENERATION.to_ne_bytes());
-    request[6..8].copy_from_slice(&REQUEST.to_ne_bytes());
-    rustix::net::send(&socket, &request, SendFlags::empty())?;
-    let mut answer = [0u8; 256];
-    let (length, _) = rustix::net::recv(socket.as_fd(), &mut answer, RecvFlags::DONTWAIT)?;
-    if length < 20 {
-        return Ok(false);
-    }
-    let kind = u16::from_ne_bytes([answer[4], answer[5]]);
-    let error = i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]);
-    if kind == ERROR && error.saturating_neg() == rustix::io::Errno::PERM.raw_os_error() {
-        return Err(rustix::io::Errno::PERM);
-    }
-    Ok(kind != ERROR)
 }
 
 /// Reads the huge page lines of `/proc/meminfo`.

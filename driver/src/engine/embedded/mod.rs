@@ -1,107 +1,144 @@
-//! The embedded engine behind the [`Engine`] trait: a network is a bridge domain of the data path, an
-//! endpoint one of its ports.
-//!
-//! * `network`, `info`, `rooms`: what follows from the specifications alone.
-//! * `eth`: the link that becomes `eth0`.
-//! * `sockets`, `info_server`: what is bound in the container's network namespace.
-//! * `endpoint`: joining and leaving, which puts these together.
-//!
-//! Two threads serve all endpoints: one waits for sandboxes and links to appear, one answers on the
-//! info sockets. Both sleep when there is nothing to do.
+//! The embedded engine behind the [`Engine`] trait: a network is a bridge domain of the agent's data
+//! path, an endpoint one of its ports. If networks have a way out, each has one more port: a TAP of the
+//! host, which is the gateway then.
 
-mod capture;
-mod endpoint;
-mod error;
-mod eth;
-mod info;
-mod info_server;
 mod network;
-mod rooms;
-mod sockets;
-mod tables;
+mod outside;
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dataplane::control::{FdbEntry, PortOwner, PortStatus};
-use dataplane::{Dataplane, PortConfig, WorkerConfig, control};
+use dataplane::control::{self, FdbEntry};
+use dataplane::{DataplaneError, DomainId, PortConfig, PortId};
+use session::broker::NetworkKey;
 
-use self::capture::PortCapture;
-use self::endpoint::{Endpoint, Services};
-use self::error::from_netns;
-use self::eth::LinkMaker;
-use self::info_server::InfoServer;
 use self::network::domain_config;
-use self::rooms::Rooms;
-use self::tables::{Network, Tables};
+use self::outside::Outside;
+use super::attachment::{
+    AttachmentOptions, Attachments, Endpoint, MemifService, different, gateway_mac,
+};
+use super::session::{ListenerStatus, SessionStatus};
 use super::{
     Attachment, CaptureScope, EndpointStatus, Engine, EngineError, FdbLine, FrameSource,
-    MemifClient, Restored,
+    PublishedAt, Restored,
 };
-use crate::host::netns::NetNs;
-use crate::host::watch::Watch;
-use crate::model::{EndpointId, EndpointSpec, NetworkId, NetworkSpec, SandboxKey};
+use crate::model::{
+    EndpointId, EndpointSpec, NetworkId, NetworkSpec, PortMapping, SandboxKey, TcpStack,
+};
 
-/// How the embedded engine runs.
-#[derive(Debug, Clone)]
+/// How the engine works.
+#[derive(Debug, Clone, Default)]
 pub struct EmbeddedOptions {
-    /// The worker threads.
-    pub workers: WorkerConfig,
-    /// Queues of each TAP, 1..=256. A domain lives on one worker, so that more than one gains little
-    /// and costs a descriptor each.
-    pub tap_queues: u16,
-    /// Marks the links of this agent, so that two agents on one host leave each other's alone.
-    pub owner: String,
+    /// How endpoints are attached to containers.
+    pub attachment: AttachmentOptions,
+    /// How networks reach the outside.
+    pub way_out: WayOut,
 }
 
-impl Default for EmbeddedOptions {
-    fn default() -> Self {
-        Self { workers: WorkerConfig::default(), tap_queues: 1, owner: "dockervpp".to_owned() }
-    }
+/// How networks that are not internal reach the outside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WayOut {
+    /// Not at all: a network ends at its gateway.
+    #[default]
+    None,
+    /// Through the kernel of the host, which routes and translates addresses.
+    Host,
 }
 
 /// The embedded engine. Dropping it closes every socket and stops the data path; links stay in their
 /// containers and work again after [`Engine::rejoin`].
 #[derive(Debug)]
 pub struct EmbeddedEngine {
-    services: Arc<Services>,
-    tables: Arc<Tables>,
+    attachments: Attachments,
+    networks: Mutex<HashMap<NetworkId, Network>>,
+    outside: Option<Outside>,
+}
+
+/// A network and its domain.
+#[derive(Debug, Clone)]
+struct Network {
+    spec: Arc<NetworkSpec>,
+    domain: DomainId,
+    /// The port of its gateway on the host, if it has one.
+    gateway: Option<PortId>,
 }
 
 impl EmbeddedEngine {
-    /// Starts the data path and the two threads.
+    /// Starts the data path and the threads that serve endpoints.
     pub fn start(options: EmbeddedOptions) -> Result<Self, EngineError> {
-        let thread = |what: &str| {
-            let what = format!("cannot start the {what} thread");
-            move |source| EngineError::Io { what, source }
+        let outside = match options.way_out {
+            WayOut::None => None,
+            WayOut::Host => Some(Outside::start(&options.attachment.owner)?),
         };
-        let services = Services {
-            links: LinkMaker::new(options.owner, options.tap_queues)?,
-            dataplane: Dataplane::start(options.workers)?,
-            watch: Watch::start().map_err(thread("watch"))?,
-            info: InfoServer::start().map_err(thread("info"))?,
-            rooms: Mutex::new(Rooms::default()),
-        };
-        Ok(Self { services: Arc::new(services), tables: Arc::default() })
+        let attachments = Attachments::start(options.attachment, MemifService::DataPath, None)?;
+        Ok(Self { attachments, networks: Mutex::default(), outside })
     }
 
-    fn dataplane(&self) -> &Dataplane {
-        &self.services.dataplane
+    /// The outside, if this network reaches it.
+    fn outside_of(&self, network: &NetworkSpec) -> Option<&Outside> {
+        self.outside.as_ref().filter(|_| Outside::is_for(network))
     }
 
-    fn endpoint(&self, id: &EndpointId) -> Result<Arc<Endpoint>, EngineError> {
-        self.tables.endpoint(id).ok_or_else(|| EngineError::NoEndpoint(id.clone()))
+    /// Makes the domain of a network, with its gateway. Fails whole.
+    fn make_network(&self, spec: &NetworkSpec) -> Result<Network, EngineError> {
+        let dataplane = self.attachments.dataplane();
+        let outside = self.outside_of(spec);
+        // Only one of them may answer: the gateway of the data path, or the host's kernel.
+        let domain = dataplane.create_domain(domain_config(spec, outside.is_none()))?;
+        let gateway = outside.map(|outside| self.join_host(spec, domain, outside)).transpose();
+        match gateway {
+            Ok(gateway) => Ok(Network { spec: Arc::new(spec.clone()), domain, gateway }),
+            Err(error) => {
+                if let Err(error) = dataplane.delete_domain(domain) {
+                    tracing::warn!(%error, "a domain could not be removed after a failure");
+                }
+                Err(error)
+            }
+        }
     }
 
-    fn port_status(&self, endpoint: &Endpoint) -> Result<Option<PortStatus>, EngineError> {
-        let ports = self.dataplane().ports()?;
-        Ok(ports.into_iter().find(|status| status.id == endpoint.port))
+    /// Makes the host's gateway a station of the domain. Fails whole.
+    fn join_host(
+        &self,
+        spec: &NetworkSpec,
+        domain: DomainId,
+        outside: &Outside,
+    ) -> Result<PortId, EngineError> {
+        let dataplane = self.attachments.dataplane();
+        let mac = Some(gateway_mac(&spec.id));
+        let config = PortConfig { name: "gateway".to_owned(), mac, open: true };
+        let port = dataplane.create_port(domain, config)?;
+        let opened = outside.open(spec);
+        let attached = opened.and_then(|tap| Ok(dataplane.attach_tap(port, tap)?));
+        attached.map(|()| port).inspect_err(|_| {
+            let removed = dataplane.delete_port(port).map_err(EngineError::from);
+            if let Err(error) = removed.and(outside.close(&spec.id)) {
+                tracing::warn!(%error, "a gateway could not be removed after a failure");
+            }
+        })
+    }
+
+    fn networks(&self) -> MutexGuard<'_, HashMap<NetworkId, Network>> {
+        // Entries are whole: they are inserted when all else has succeeded.
+        self.networks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn network(&self, id: &NetworkId) -> Result<Network, EngineError> {
+        let network = self.networks().get(id).cloned();
+        network.ok_or_else(|| EngineError::NoNetwork(id.clone()))
+    }
+
+    fn unpublish(&self, endpoint: &EndpointId) {
+        if let Some(outside) = &self.outside {
+            outside.unpublish(endpoint);
+        }
     }
 
     fn fdb_line(&self, entry: &FdbEntry) -> FdbLine {
         FdbLine {
             mac: entry.mac,
-            endpoint: entry.port.and_then(|port| self.tables.endpoint_of(port)),
+            endpoint: entry.port.and_then(|port| self.attachments.endpoints().of_port(port)),
             pinned: entry.pinned,
             age: entry.age,
         }
@@ -114,22 +151,42 @@ impl Engine for EmbeddedEngine {
     }
 
     fn create_network(&self, network: &NetworkSpec) -> Result<(), EngineError> {
-        match self.tables.networks().entry(network.id.clone()) {
+        if network.tcp == TcpStack::Vcl {
+            return Err(EngineError::Host {
+                what: "`tcp=vcl` is VPP's own host stack, and the agent runs without VPP"
+                    .to_owned(),
+                remedy: "leave the option out, or run the agent with `--engine vpp` (docs/vpp.md)"
+                    .to_owned(),
+            });
+        }
+        match self.networks().entry(network.id.clone()) {
             Entry::Occupied(entry) if *entry.get().spec == *network => Ok(()),
             Entry::Occupied(_) => Err(different("network", network.id.as_str())),
             Entry::Vacant(entry) => {
-                let domain = self.dataplane().create_domain(domain_config(network))?;
-                entry.insert(Network { spec: Arc::new(network.clone()), domain });
+                entry.insert(self.make_network(network)?);
                 Ok(())
             }
         }
     }
 
     fn delete_network(&self, network: &NetworkId) -> Result<(), EngineError> {
-        let mut networks = self.tables.networks();
-        let Some(found) = networks.get(network) else { return Ok(()) };
-        match self.dataplane().delete_domain(found.domain) {
-            Ok(()) | Err(dataplane::DataplaneError::NoDomain(_)) => {}
+        let mut networks = self.networks();
+        let Some(found) = networks.get(network) else {
+            // An agent that died may have left the gateway of a network that this one never knew.
+            return self.outside.as_ref().map_or(Ok(()), |outside| outside.close(network));
+        };
+        let dataplane = self.attachments.dataplane();
+        if let Some(gateway) = found.gateway {
+            match dataplane.delete_port(gateway) {
+                Ok(()) | Err(DataplaneError::NoPort(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if let Some(outside) = &self.outside {
+            outside.close(network)?;
+        }
+        match dataplane.delete_domain(found.domain) {
+            Ok(()) | Err(DataplaneError::NoDomain(_)) => {}
             Err(error) => return Err(error.into()),
         }
         networks.remove(network);
@@ -137,46 +194,49 @@ impl Engine for EmbeddedEngine {
     }
 
     fn create_endpoint(&self, endpoint: &EndpointSpec) -> Result<(), EngineError> {
-        let network = self.tables.network(&endpoint.network)?;
-        match self.tables.endpoints().entry(endpoint.id.clone()) {
-            Entry::Occupied(entry) if entry.get().spec == *endpoint => Ok(()),
-            Entry::Occupied(_) => Err(different("endpoint", endpoint.id.as_str())),
-            Entry::Vacant(entry) => {
-                let name = endpoint.id.short().to_owned();
-                let config = PortConfig { name, mac: Some(endpoint.mac) };
-                let port = self.dataplane().create_port(network.domain, config)?;
-                entry.insert(Arc::new(Endpoint::new(endpoint.clone(), network.spec, port)));
-                Ok(())
-            }
-        }
+        let Network { spec, domain, .. } = self.network(&endpoint.network)?;
+        self.attachments.create(endpoint, || {
+            let name = endpoint.id.short().to_owned();
+            let config = PortConfig { name, mac: Some(endpoint.mac), open: false };
+            let port = self.attachments.dataplane().create_port(domain, config)?;
+            Ok(Endpoint::new(endpoint.clone(), spec, NetworkKey(domain.0.into()), port))
+        })
     }
 
     fn delete_endpoint(&self, endpoint: &EndpointId) -> Result<(), EngineError> {
-        let Some(found) = self.tables.endpoint(endpoint) else {
-            // An agent that died may have left a link of an endpoint that this one never knew.
-            return self.services.links.remove(endpoint);
-        };
-        self.leave(endpoint)?;
-        self.services.delete(&found)?;
-        self.tables.endpoints().remove(endpoint);
-        Ok(())
+        self.unpublish(endpoint);
+        self.attachments.delete(endpoint).map(|_known| ())
     }
 
     fn join(&self, endpoint: &EndpointId, sandbox: &SandboxKey) -> Result<Attachment, EngineError> {
-        self.services.join(&self.endpoint(endpoint)?, sandbox)
+        self.attachments.join(endpoint, sandbox)
+    }
+
+    fn publish(
+        &self,
+        endpoint: &EndpointId,
+        ports: &[PortMapping],
+    ) -> Result<Vec<PortMapping>, EngineError> {
+        if ports.is_empty() {
+            self.unpublish(endpoint);
+            return Ok(Vec::new());
+        }
+        let found = self.attachments.endpoints().get(endpoint)?;
+        let Some(outside) = self.outside_of(&found.network) else { return Ok(ports.to_vec()) };
+        outside.publish(&found.spec, ports).map(|()| Vec::new())
+    }
+
+    fn published(&self, endpoint: &EndpointId) -> Vec<PublishedAt> {
+        self.outside.as_ref().map(|outside| outside.published(endpoint)).unwrap_or_default()
     }
 
     fn leave(&self, endpoint: &EndpointId) -> Result<(), EngineError> {
-        let Some(found) = self.tables.endpoint(endpoint) else { return Ok(()) };
-        let heir = self.services.leave(&found)?;
-        if let Some(heir) = heir.and_then(|heir| self.tables.endpoint(&heir)) {
-            self.services.pursue_again(&heir);
-        }
-        Ok(())
+        self.unpublish(endpoint);
+        self.attachments.leave(endpoint)
     }
 
     fn rejoin(&self, endpoint: &EndpointId, sandbox: &SandboxKey) -> Result<Restored, EngineError> {
-        self.services.rejoin(&self.endpoint(endpoint)?, sandbox)
+        self.attachments.rejoin(endpoint, sandbox)
     }
 
     fn sandbox_alive(
@@ -184,39 +244,38 @@ impl Engine for EmbeddedEngine {
         endpoint: &EndpointId,
         sandbox: &SandboxKey,
     ) -> Result<bool, EngineError> {
-        if NetNs::open(&sandbox.0).map_err(from_netns)?.is_some() {
-            return Ok(true);
-        }
-        Ok(self.tables.endpoint(endpoint).is_some_and(|endpoint| endpoint.awaits_sandbox()))
+        self.attachments.sandbox_alive(endpoint, sandbox)
     }
 
     fn sweep(&self, known: &dyn Fn(&EndpointId) -> bool) -> Result<usize, EngineError> {
-        self.services.links.sweep(known)
+        let endpoints = self.attachments.sweep(known);
+        let gateways = self.outside.as_ref().map_or(Ok(0), Outside::sweep);
+        Ok(endpoints? + gateways?)
+    }
+
+    fn tend(&self) {
+        if let Some(outside) = &self.outside {
+            outside.tend();
+        }
     }
 
     fn endpoint_status(
         &self,
         endpoint: &EndpointId,
     ) -> Result<Option<EndpointStatus>, EngineError> {
-        let Some(found) = self.tables.endpoint(endpoint) else { return Ok(None) };
-        let Some(status) = self.port_status(&found)? else { return Ok(None) };
-        let outlook = found.outlook();
-        Ok(Some(EndpointStatus {
-            owner: owner_name(status.owner),
-            interface: outlook.interface,
-            memif: status.memif.map(|memif| MemifClient {
-                name: memif.peer,
-                rx_queues: memif.queues.0,
-                tx_queues: memif.queues.1,
-                ring_size: memif.ring_size,
-            }),
-            sockets: outlook.sockets,
-            counters: status.counters,
-        }))
+        self.attachments.status(endpoint)
+    }
+
+    fn sessions(&self) -> Vec<SessionStatus> {
+        self.attachments.sessions()
+    }
+
+    fn listeners(&self) -> Vec<ListenerStatus> {
+        self.attachments.listeners()
     }
 
     fn fdb(&self, network: &NetworkId) -> Result<Vec<FdbLine>, EngineError> {
-        let entries = self.dataplane().fdb(self.tables.network(network)?.domain)?;
+        let entries = self.attachments.dataplane().fdb(self.network(network)?.domain)?;
         Ok(entries.iter().map(|entry| self.fdb_line(entry)).collect())
     }
 
@@ -226,31 +285,21 @@ impl Engine for EmbeddedEngine {
         snap_length: u32,
     ) -> Result<Box<dyn FrameSource>, EngineError> {
         let scope = match scope {
-            CaptureScope::Network(id) => {
-                control::CaptureScope::Domain(self.tables.network(id)?.domain)
+            CaptureScope::Network(id) => control::CaptureScope::Domain(self.network(id)?.domain),
+            CaptureScope::Endpoint(id) => {
+                control::CaptureScope::Port(self.attachments.endpoints().get(id)?.port)
             }
-            CaptureScope::Endpoint(id) => control::CaptureScope::Port(self.endpoint(id)?.port),
         };
-        let capture = self.dataplane().capture(scope, snap_length)?;
-        Ok(Box::new(PortCapture { capture, tables: Arc::clone(&self.tables) }))
+        self.attachments.capture(scope, snap_length)
+    }
+
+    fn take_turns(&self) -> Result<(), EngineError> {
+        Ok(self.attachments.dataplane().take_turns()?)
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.services.links.warnings()
-    }
-}
-
-fn owner_name(owner: PortOwner) -> &'static str {
-    match owner {
-        PortOwner::None => "none",
-        PortOwner::Tap => "tap",
-        PortOwner::Memif => "memif",
-    }
-}
-
-fn different(kind: &str, id: &str) -> EngineError {
-    EngineError::Host {
-        what: format!("{kind} {id} exists already, with other settings"),
-        remedy: "remove it first".to_owned(),
+        let mut warnings = self.attachments.warnings();
+        warnings.extend(self.outside.iter().flat_map(Outside::warnings));
+        warnings
     }
 }

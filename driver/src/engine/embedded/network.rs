@@ -1,21 +1,22 @@
 //! What a network is to the data path. Pure.
 
-use dataplane::{DomainConfig, GatewayConfig, MacAddr};
+use dataplane::{DomainConfig, GatewayConfig};
 
-use crate::model::{NetworkId, NetworkSpec};
+use crate::engine::attachment::gateway_mac;
+use crate::model::NetworkSpec;
 
-/// The bridge domain of a network.
+/// The bridge domain of a network, with a gateway of its own unless the gateway is one of its stations.
 ///
 /// The gateway of an internal network is there too: it answers ARP, neighbour discovery and ping, as
 /// the network's own address should; internal means that the driver offers it to no container as
 /// the way out.
-pub(super) fn domain_config(network: &NetworkSpec) -> DomainConfig {
+pub(super) fn domain_config(network: &NetworkSpec, own_gateway: bool) -> DomainConfig {
     let gateway = GatewayConfig {
         mac: gateway_mac(&network.id),
         ipv4: network.ipv4.iter().filter_map(|pool| pool.gateway).collect(),
         ipv6: network.ipv6.iter().filter_map(|pool| pool.gateway).collect(),
     };
-    let reachable = !gateway.ipv4.is_empty() || !gateway.ipv6.is_empty();
+    let reachable = own_gateway && (!gateway.ipv4.is_empty() || !gateway.ipv6.is_empty());
     DomainConfig {
         mtu: network.mtu,
         isolation: network.isolation,
@@ -24,27 +25,12 @@ pub(super) fn domain_config(network: &NetworkSpec) -> DomainConfig {
     }
 }
 
-/// The gateway's Ethernet address: the same after every restart, so that neighbour caches of
-/// running containers stay right. Locally administered, and its first octet `06` keeps it apart from the
-/// `02:42:…` that Docker hands out.
-pub(super) fn gateway_mac(network: &NetworkId) -> MacAddr {
-    // FNV-1a, 64 bit: not a secret, only evenly spread.
-    let hash = network.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    // The upper bytes are the better mixed ones.
-    let [first, second, third, fourth, fifth, ..] = hash.to_be_bytes();
-    MacAddr([0x06, first, second, third, fourth, fifth])
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::model::{AttachKind, Pool};
+    use crate::model::{AttachKind, Pool, TcpStack};
 
     fn network(gateway: Option<Ipv4Addr>) -> NetworkSpec {
         NetworkSpec {
@@ -55,13 +41,15 @@ mod tests {
             internal: true,
             isolation: true,
             attach: AttachKind::Auto,
+            tcp: TcpStack::default(),
+            session: crate::model::SessionOptions::default(),
         }
     }
 
     #[test]
     fn the_domain_takes_over_what_the_network_says() {
         let gateway = Ipv4Addr::new(10, 1, 0, 1);
-        let config = domain_config(&network(Some(gateway)));
+        let config = domain_config(&network(Some(gateway)), true);
         assert_eq!((config.name.as_str(), config.mtu), ("0123456789ab", 9000));
         assert!(config.isolation);
         assert_eq!(config.gateway.unwrap().ipv4, [gateway]);
@@ -69,22 +57,8 @@ mod tests {
 
     #[test]
     fn a_network_without_gateway_addresses_has_no_gateway() {
-        assert_eq!(domain_config(&network(None)).gateway, None);
-    }
-
-    #[test]
-    fn the_gateway_address_is_part_of_the_running_state_and_must_not_change() {
-        let mac = gateway_mac(&"0123456789abcdef".parse().unwrap());
-        assert_eq!(mac.to_string(), "06:2e:37:39:13:e5");
-    }
-
-    proptest! {
-        #[test]
-        fn gateway_addresses_are_local_unicast_and_differ(a in "[a-f0-9]{64}", b in "[a-f0-9]{64}") {
-            let [first, second] = [&a, &b].map(|id| gateway_mac(&id.parse().unwrap()));
-            prop_assert!(first.is_unicast());
-            prop_assert_eq!(first.0[0] & 2, 2);
-            prop_assert_eq!(a == b, first == second);
-        }
+        assert_eq!(domain_config(&network(None), true).gateway, None);
+        let elsewhere = domain_config(&network(Some(Ipv4Addr::new(10, 1, 0, 1))), false);
+        assert_eq!(elsewhere.gateway, None, "the host's kernel answers");
     }
 }

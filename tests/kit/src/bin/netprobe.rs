@@ -5,21 +5,26 @@
 //! * `netprobe sink PORT SECONDS` counts UDP packets from the first one on, for so many seconds.
 //! * `netprobe serve PORT MEGABYTES` sends so much over the first TCP connection that comes.
 //! * `netprobe fetch ADDRESS:PORT` reads a TCP connection to its end.
+//! * `netprobe echo PORT` sends back what comes over TCP and UDP, and says from whom it came.
+//! * `netprobe ask stream|datagrams ADDRESS:PORT BYTES` sends so much to a server that echoes, and compares.
 //!
-//! The last two print a checksum of all bytes, and the time that they took.
+//! `serve` and `fetch` print a checksum of all bytes, and the time that they took.
 
+use std::collections::HashSet;
 use std::env;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixStream};
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 const USAGE: &str = "netprobe info [SOCKET] | flood TO SECONDS [SIZE] | sink PORT SECONDS | \
-                     serve PORT MEGABYTES | fetch FROM";
+                     serve PORT MEGABYTES | fetch FROM | echo PORT | \
+                     ask stream|datagrams TO BYTES";
 
 /// How long the sink waits for the first packet.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,6 +40,9 @@ fn main() -> ExitCode {
         ["sink", port, seconds] => sink(port, seconds),
         ["serve", port, megabytes] => serve(port, megabytes),
         ["fetch", from] => fetch(from),
+        ["echo", port] => echo(port),
+        ["ask", "stream", to, bytes] => ask_stream(to, bytes),
+        ["ask", "datagrams", to, bytes] => ask_datagrams(to, bytes),
         _ => Err(anyhow::anyhow!("usage: {USAGE}")),
     };
     match done {
@@ -169,6 +177,90 @@ fn fetch(from: &str) -> Result<()> {
             count => stream.add(&block[..count]),
         }
     }
+}
+
+/// An IPv4 address that came in by an IPv6 socket, as IPv4.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+fn echo(port: &str) -> Result<()> {
+    let port: u16 = port.parse().context("the port is a number")?;
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))?;
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port))?;
+    println!("listening");
+    thread::spawn(move || echo_datagrams(&socket));
+    loop {
+        let (client, from) = listener.accept()?;
+        println!("stream {}", plain(from));
+        // How a connection ends is the client's affair.
+        thread::spawn(move || io::copy(&mut &client, &mut &client));
+    }
+}
+
+fn echo_datagrams(socket: &UdpSocket) -> Result<()> {
+    let (mut buffer, mut known) = ([0; 2048], HashSet::new());
+    loop {
+        let (length, from) = socket.recv_from(&mut buffer)?;
+        if known.insert(from) {
+            println!("datagram {}", plain(from));
+        }
+        // What is lost is asked for again.
+        let _ = socket.send_to(&buffer[..length], from);
+    }
+}
+
+fn ask_stream(to: &str, bytes: &str) -> Result<()> {
+    let to: SocketAddr = to.parse().context("the destination is ADDRESS:PORT")?;
+    let mut sent = vec![0; bytes.parse().context("a number of bytes")?];
+    Stream::new().fill(&mut sent);
+    let server = TcpStream::connect_timeout(&to, PATIENCE)?;
+    server.set_read_timeout(Some(PATIENCE))?;
+    let mut received = Vec::with_capacity(sent.len());
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            (&server).write_all(&sent)?;
+            server.shutdown(std::net::Shutdown::Write)
+        });
+        (&server).read_to_end(&mut received)?;
+        sending.join().map_err(|_| anyhow::anyhow!("the sender panicked"))??;
+        Ok::<_, anyhow::Error>(())
+    })?;
+    ensure!(received == sent, "{} of {} bytes came back, or others", received.len(), sent.len());
+    println!("{} bytes from {}", received.len(), server.local_addr()?);
+    Ok(())
+}
+
+/// Datagrams of 1000 bytes, one at a time, each sent again until it is answered.
+fn ask_datagrams(to: &str, bytes: &str) -> Result<()> {
+    let to: SocketAddr = to.parse().context("the destination is ADDRESS:PORT")?;
+    let count = bytes.parse::<u32>().context("a number of bytes")?.div_ceil(1000);
+    let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(to)?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let end = Instant::now() + PATIENCE;
+    let mut buffer = [0; 2048];
+    for number in 0..count {
+        let mut sent = [0; 1000];
+        Stream::new().fill(&mut sent);
+        sent[..4].copy_from_slice(&number.to_be_bytes());
+        loop {
+            ensure!(Instant::now() < end, "datagram {number} is not answered");
+            // A server that is not there yet is asked again.
+            let _ = socket.send(&sent);
+            match socket.recv(&mut buffer) {
+                Ok(length) if buffer[..4] == sent[..4] => {
+                    ensure!(buffer[..length] == sent, "datagram {number} came back changed");
+                    break;
+                }
+                Ok(_) => {}
+                Err(_) => thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+    println!("{count} datagrams from {}", socket.local_addr()?);
+    Ok(())
 }
 
 fn print_rate(what: &str, packets: u64, time: Duration, refused: u64) -> Result<()> {

@@ -11,6 +11,9 @@ use super::{docker, inspect};
 use crate::process::Process;
 use crate::{Image, Network, unique, wait};
 
+/// Where the preload library is in containers.
+pub(super) const SHIM: &str = "/usr/lib/dockervpp/libvcl_shim.so";
+
 /// What `docker run` is told.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
@@ -31,6 +34,13 @@ impl RunOptions {
     pub fn flags(mut self, flags: &[&str]) -> Self {
         self.flags.extend(flags.iter().map(|&it| it.to_owned()));
         self
+    }
+
+    /// Preloads the library that puts sockets onto sessions.
+    pub fn shimmed(self) -> Result<Self> {
+        let library = crate::programs::shim()?;
+        let mount = format!("{}:{SHIM}:ro", library.display());
+        Ok(self.flags(&["-v", &mount, "-e", &format!("LD_PRELOAD={SHIM}")]))
     }
 
     /// Attaches it to `network`.

@@ -1,0 +1,72 @@
+//! What networks need for their way out, and what the host does already.
+
+use super::Finding;
+use crate::commands::doctor::probe::{OutsideFacts, Trouble};
+
+/// The packet filter, its command, and forwarding.
+pub(super) fn judge(facts: &OutsideFacts) -> Vec<Finding> {
+    vec![nf_tables(&facts.nf_tables), command(facts.nft), forwarding(facts)]
+}
+
+const MEANS: &str = "with the engine `embedded` only networks with `--internal` can be created";
+
+fn nf_tables(present: &Result<bool, Trouble>) -> Finding {
+    let check = "nf-tables";
+    match present {
+        Ok(true) => Finding::ok(check, "the kernel has nf_tables"),
+        Ok(false) => Finding::warning(check, "the kernel has no nf_tables")
+            .means(MEANS)
+            .fix("modprobe nf_tables; or start the agent with `--outside none`"),
+        Err(trouble) => Finding::info(check, format!("cannot be asked for: {}", trouble.words)),
+    }
+}
+
+fn command(present: bool) -> Finding {
+    if present {
+        return Finding::ok("nft", "the command `nft` is there");
+    }
+    Finding::warning("nft", "there is no command `nft`")
+        .means(MEANS)
+        .fix("install the package nftables; or start the agent with `--outside none`")
+}
+
+fn forwarding(facts: &OutsideFacts) -> Finding {
+    let state = |on: Option<bool>| match on {
+        Some(true) => "forwards",
+        Some(false) => "does not forward",
+        None => "does not know",
+    };
+    let (four, six) = (state(facts.forwards_ipv4), state(facts.forwards_ipv6));
+    let seen = format!("the host {four} IPv4 packets, and {six} IPv6 packets");
+    let finding = Finding::info("forwarding", seen);
+    if facts.forwards_ipv4 == Some(false) || facts.forwards_ipv6 == Some(false) {
+        return finding.means("the agent turns it on with the first network that needs it");
+    }
+    finding
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_its_remedy() {
+        let mut facts = OutsideFacts {
+            nf_tables: Ok(true),
+            nft: true,
+            forwards_ipv4: Some(true),
+            forwards_ipv6: Some(true),
+        };
+        assert!(judge(&facts).iter().all(|it| it.verdict <= Verdict::Info && it.means.is_none()));
+        facts.nft = false;
+        facts.nf_tables = Ok(false);
+        facts.forwards_ipv6 = Some(false);
+        let findings = judge(&facts);
+        let warnings: Vec<_> =
+            findings.iter().filter(|it| it.verdict == Verdict::Warning).collect();
+        assert_eq!(warnings.len(), 2, "{findings:?}");
+        assert!(warnings.iter().all(|it| it.fix.as_ref().unwrap().contains("--outside none")));
+        assert!(findings[2].seen.contains("does not forward IPv6"), "{findings:?}");
+    }
+}

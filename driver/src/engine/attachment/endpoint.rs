@@ -1,0 +1,458 @@
+//! One endpoint: a port, and while a container has it a link, sockets, and the wait for the sandbox.
+//!
+//! An endpoint is locked by the verb that works on it. The watch thread never waits for that lock: it
+//! comes again. When [`Services::leave`] returns nothing of the agent refers to the sandbox any more.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+use dataplane::{Dataplane, DataplaneError, MemifConfig, PortId};
+use session::broker;
+use session::layout::RingSize;
+use transport::Host;
+
+use super::error::from_netns;
+use super::eth::{Former, LinkMaker, link_name};
+use super::info::document;
+use super::info_server::InfoServer;
+use super::rooms::Rooms;
+use super::sockets::{Served, Sockets};
+use super::station;
+use super::{HostStacks, MemifService};
+use crate::engine::{Attachment, EngineError, Restored};
+use crate::host::netns::NetNs;
+use crate::host::watch::{Attempt, JobId, Watch};
+use crate::model::{
+    AttachKind, EndpointId, EndpointSpec, NetworkSpec, SandboxKey, SessionOptions, TcpStack,
+};
+
+/// Clients of the info socket wait so long for the interface to be found; then they are told without.
+const INTERFACE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A sandbox that has not appeared for so long after Join never will.
+const SANDBOX_PATIENCE: Duration = Duration::from_mins(2);
+
+/// An endpoint.
+#[derive(Debug)]
+pub(in crate::engine) struct Endpoint {
+    pub(in crate::engine) spec: EndpointSpec,
+    pub(in crate::engine) network: Arc<NetworkSpec>,
+    pub(in crate::engine) port: PortId,
+    session_network: broker::NetworkKey,
+    presence: Mutex<Presence>,
+}
+
+/// What a port's owner can be asked about an endpoint.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Outlook {
+    pub(in crate::engine) interface: Option<String>,
+    pub(in crate::engine) sockets: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Presence {
+    Apart,
+    Joined(Box<Joined>),
+    Deleted,
+}
+
+#[derive(Debug)]
+struct Joined {
+    sandbox: SandboxKey,
+    since: Instant,
+    /// The sandbox was there at some time.
+    seen: bool,
+    sockets: Sockets,
+    job: Option<JobId>,
+    /// The station of an endpoint without a kernel interface.
+    station: Option<Host>,
+    /// A failure was logged; the same again is not.
+    complained: bool,
+}
+
+impl Endpoint {
+    /// `session_network` is the network's name at the session broker.
+    pub(in crate::engine) fn new(
+        spec: EndpointSpec,
+        network: Arc<NetworkSpec>,
+        session_network: broker::NetworkKey,
+        port: PortId,
+    ) -> Self {
+        Self { spec, network, port, session_network, presence: Mutex::new(Presence::Apart) }
+    }
+
+    /// Its name at the session broker: the port's, which no other endpoint ever has.
+    pub(in crate::engine) fn session_key(&self) -> broker::EndpointKey {
+        broker::EndpointKey(self.port.0.into())
+    }
+
+    fn session_endpoint(&self) -> broker::Endpoint {
+        let SessionOptions { ring, limit } = self.spec.session;
+        let limits = broker::Limits::default();
+        broker::Endpoint {
+            network: self.session_network,
+            ipv4: self.spec.ipv4.map(|net| net.addr()),
+            ipv6: self.spec.ipv6.map(|net| net.addr()),
+            kernel: match self.spec.attach {
+                AttachKind::Auto => true,
+                AttachKind::Userspace => false,
+            },
+            isolated: self.network.isolation,
+            ring_size: ring.map_or(RingSize::DEFAULT, |ring| ring.0),
+            limits: broker::Limits { sessions: limit.unwrap_or(limits.sessions), ..limits },
+        }
+    }
+
+    pub(in crate::engine) fn outlook(&self) -> Outlook {
+        match &*self.lock() {
+            Presence::Joined(joined) => Outlook {
+                interface: joined.sockets.interface().map(str::to_owned),
+                sockets: joined.sockets.names(),
+            },
+            Presence::Apart | Presence::Deleted => Outlook::default(),
+        }
+    }
+
+    /// Whether a joined endpoint's sandbox may still come.
+    pub(in crate::engine) fn awaits_sandbox(&self) -> bool {
+        match &*self.lock() {
+            Presence::Joined(joined) => !joined.seen && joined.since.elapsed() < SANDBOX_PATIENCE,
+            Presence::Apart | Presence::Deleted => false,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Presence> {
+        // Each step of a verb leaves a state that `leave` can take down.
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memif_config(&self) -> MemifConfig {
+        let defaults = MemifConfig::default();
+        let options = &self.spec.memif;
+        MemifConfig {
+            name: format!("dockervpp/{}", self.spec.id.short()),
+            secret: options.secret.clone(),
+            max_queues: options.queues.unwrap_or(defaults.max_queues),
+            trust_regions: options.trusted,
+            ..defaults
+        }
+    }
+}
+
+impl Joined {
+    fn new(sandbox: &SandboxKey) -> Self {
+        Self {
+            sandbox: sandbox.clone(),
+            since: Instant::now(),
+            seen: false,
+            sockets: Sockets::default(),
+            job: None,
+            station: None,
+            complained: false,
+        }
+    }
+}
+
+/// What the endpoints of an engine share.
+#[derive(Debug)]
+pub(in crate::engine) struct Services {
+    pub(in crate::engine) dataplane: Dataplane,
+    pub(in crate::engine) memif: MemifService,
+    /// None where the engine has no other stack than the agent's.
+    pub(in crate::engine) host_stacks: Option<Arc<dyn HostStacks>>,
+    pub(in crate::engine) watch: Watch,
+    pub(in crate::engine) info: InfoServer,
+    pub(in crate::engine) broker: broker::Service,
+    pub(in crate::engine) links: LinkMaker,
+    pub(in crate::engine) rooms: Mutex<Rooms>,
+}
+
+impl Services {
+    /// Makes the link and waits for the sandbox in the background.
+    pub(in crate::engine) fn join(
+        self: &Arc<Self>,
+        endpoint: &Arc<Endpoint>,
+        sandbox: &SandboxKey,
+    ) -> Result<Attachment, EngineError> {
+        let mut presence = endpoint.lock();
+        let attachment = Attachment { link: link_name(&endpoint.spec.id) };
+        if is_in(&presence, &endpoint.spec.id, sandbox)? {
+            return Ok(attachment);
+        }
+        let tap = self.links.make(&endpoint.spec, endpoint.network.mtu)?;
+        let attached = tap.map(|tap| self.dataplane.attach_tap(endpoint.port, tap)).transpose();
+        if let Err(error) = attached {
+            if let Err(error) = self.links.remove(&endpoint.spec.id) {
+                tracing::warn!(endpoint = endpoint.spec.id.short(), %error, "a link could not be removed after a failure");
+            }
+            return Err(error.into());
+        }
+        let mut joined = Joined::new(sandbox);
+        self.rooms().enter(sandbox, &endpoint.spec.id);
+        self.broker.add_endpoint(endpoint.session_key(), endpoint.session_endpoint());
+        if let Err(error) = self.start_station(endpoint, &mut joined) {
+            if let Err(error) = self.withdraw(endpoint, &mut joined) {
+                tracing::warn!(endpoint = endpoint.spec.id.short(), %error, "an endpoint was not taken down after a failure");
+            }
+            if let Err(error) = self.links.remove(&endpoint.spec.id) {
+                tracing::warn!(endpoint = endpoint.spec.id.short(), %error, "a link could not be removed after a failure");
+            }
+            return Err(error);
+        }
+        joined.job = Some(self.pursue(endpoint, sandbox));
+        *presence = Presence::Joined(Box::new(joined));
+        Ok(attachment)
+    }
+
+    /// Takes up an endpoint that a former agent had joined.
+    pub(in crate::engine) fn rejoin(
+        self: &Arc<Self>,
+        endpoint: &Arc<Endpoint>,
+        sandbox: &SandboxKey,
+    ) -> Result<Restored, EngineError> {
+        let mut presence = endpoint.lock();
+        if is_in(&presence, &endpoint.spec.id, sandbox)? {
+            return Ok(Restored::Running);
+        }
+        if self.take_up_link(endpoint, sandbox)? == Restored::Gone {
+            return Ok(Restored::Gone);
+        }
+        let mut joined = Joined::new(sandbox);
+        self.rooms().enter(sandbox, &endpoint.spec.id);
+        self.broker.add_endpoint(endpoint.session_key(), endpoint.session_endpoint());
+        let started = self.start_station(endpoint, &mut joined);
+        match started.and_then(|()| self.settle(endpoint, &mut joined)) {
+            Ok(Attempt::Done) => {}
+            Ok(Attempt::Again) => joined.job = Some(self.pursue(endpoint, sandbox)),
+            Err(error) => {
+                if let Err(error) = self.withdraw(endpoint, &mut joined) {
+                    tracing::warn!(endpoint = endpoint.spec.id.short(), %error, "an endpoint was not taken down after a failure");
+                }
+                return Err(error);
+            }
+        }
+        *presence = Presence::Joined(Box::new(joined));
+        Ok(Restored::Running)
+    }
+
+    /// Takes the endpoint out of its sandbox. Returns who has the sandbox's plain names now, if it is
+    /// another endpoint.
+    pub(in crate::engine) fn leave(
+        &self,
+        endpoint: &Endpoint,
+    ) -> Result<Option<EndpointId>, EngineError> {
+        let mut presence = endpoint.lock();
+        let Presence::Joined(joined) = &mut *presence else { return Ok(None) };
+        self.withdraw(endpoint, joined)?;
+        let (job, heir) = (joined.job, self.rooms().first(&joined.sandbox).cloned());
+        *presence = Presence::Apart;
+        drop(presence);
+        if let Some(job) = job {
+            self.watch.cancel(job);
+        }
+        Ok(heir)
+    }
+
+    /// Removes the port and the link on the host of an endpoint that has left.
+    pub(in crate::engine) fn delete(&self, endpoint: &Endpoint) -> Result<(), EngineError> {
+        let mut presence = endpoint.lock();
+        self.links.remove(&endpoint.spec.id)?;
+        none_if_gone(self.dataplane.delete_port(endpoint.port))?;
+        *presence = Presence::Deleted;
+        Ok(())
+    }
+
+    /// Has the watch thread settle the endpoint.
+    pub(in crate::engine) fn pursue(
+        self: &Arc<Self>,
+        endpoint: &Arc<Endpoint>,
+        sandbox: &SandboxKey,
+    ) -> JobId {
+        let directory = sandbox.0.parent().unwrap_or(Path::new("/"));
+        let (services, endpoint) = (Arc::downgrade(self), Arc::clone(endpoint));
+        let tend = move || match services.upgrade() {
+            Some(services) => services.tend(&endpoint),
+            None => Attempt::Done,
+        };
+        self.watch.add(directory, tend)
+    }
+
+    /// Has the watch thread settle the endpoint again, if it is in a sandbox.
+    pub(in crate::engine) fn pursue_again(self: &Arc<Self>, endpoint: &Arc<Endpoint>) {
+        if let Presence::Joined(joined) = &mut *endpoint.lock() {
+            let former = joined.job.replace(self.pursue(endpoint, &joined.sandbox));
+            if let Some(former) = former {
+                self.watch.cancel(former);
+            }
+        }
+    }
+
+    /// One step of the watch thread.
+    fn tend(&self, endpoint: &Endpoint) -> Attempt {
+        let mut presence = match endpoint.presence.try_lock() {
+            Ok(presence) => presence,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Attempt::Again,
+        };
+        let Presence::Joined(joined) = &mut *presence else { return Attempt::Done };
+        self.settle(endpoint, joined).unwrap_or_else(|error| {
+            if !std::mem::replace(&mut joined.complained, true) {
+                tracing::warn!(endpoint = endpoint.spec.id.short(), %error, "still trying to bind sockets");
+            }
+            Attempt::Again
+        })
+    }
+
+    /// Binds what can be bound now: all there is when this says [`Attempt::Done`].
+    fn settle(&self, endpoint: &Endpoint, joined: &mut Joined) -> Result<Attempt, EngineError> {
+        let Some(netns) = NetNs::open(&joined.sandbox.0).map_err(from_netns)? else {
+            return Ok(Attempt::Again);
+        };
+        joined.seen = true;
+        let first = self.rooms().first(&joined.sandbox) == Some(&endpoint.spec.id);
+        let bind_memif = matches!(self.memif, MemifService::DataPath);
+        let mark = self.links.mark(&endpoint.spec.id);
+        let errand = joined.sockets.errand(mark, first, bind_memif);
+        let findings = netns.run(|| errand.perform()).map_err(from_netns)??;
+        drop(netns);
+        let sandbox = &joined.sandbox;
+        let taken = joined.sockets.take(findings, |sockets| self.serve(endpoint, sandbox, sockets));
+        let interface = joined.sockets.interface();
+        if interface.is_some() || joined.since.elapsed() > INTERFACE_PATIENCE {
+            let document = document(&endpoint.network, &endpoint.spec, interface).into();
+            joined.sockets.publish(&self.info, &document);
+        }
+        taken?;
+        Ok(if joined.sockets.complete(first) { Attempt::Done } else { Attempt::Again })
+    }
+
+    fn serve(
+        &self,
+        endpoint: &Endpoint,
+        sandbox: &SandboxKey,
+        sockets: Served,
+    ) -> Result<(), EngineError> {
+        let Served { name, memif, session } = sockets;
+        match &self.memif {
+            MemifService::DataPath => {
+                let config = endpoint.memif_config();
+                self.dataplane.listen_memif(endpoint.port, Vec::from_iter(memif), &config)?;
+            }
+            MemifService::Engine(engine) => engine.listen(&endpoint.spec.id, sandbox, &name)?,
+        }
+        let served = self.broker.serve(endpoint.session_key(), session);
+        served.map(|_| ()).map_err(|source| EngineError::Io {
+            what: "cannot serve a session socket".to_owned(),
+            source,
+        })
+    }
+
+    /// Gives an endpoint without a kernel interface its network stack.
+    fn start_station(&self, endpoint: &Endpoint, joined: &mut Joined) -> Result<(), EngineError> {
+        let key = endpoint.session_key();
+        let (network, spec) = (&endpoint.network, &endpoint.spec);
+        joined.station = match (network.tcp_of(spec.attach), &self.host_stacks) {
+            (None, _) => None,
+            (Some(TcpStack::Vcl), Some(stacks)) => {
+                let host = stacks.start(&spec.id, key, &self.broker)?;
+                self.broker.set_stack(key, host.network_stack());
+                Some(host)
+            }
+            (Some(_), _) => {
+                let (dataplane, port) = (&self.dataplane, endpoint.port);
+                Some(station::start(key, network, spec, dataplane, port, &self.broker)?)
+            }
+        };
+        Ok(())
+    }
+
+    /// Ends it.
+    fn end_station(&self, endpoint: &Endpoint, joined: &mut Joined) -> Result<(), EngineError> {
+        let Some(station) = joined.station.take() else { return Ok(()) };
+        if endpoint.network.tcp == TcpStack::Vcl
+            && let Some(stacks) = &self.host_stacks
+        {
+            stacks.stop(&endpoint.spec.id);
+            return Ok(());
+        }
+        drop(station);
+        none_if_gone(self.dataplane.detach_stack(endpoint.port))
+    }
+
+    /// Finds the link that a former agent made, in the sandbox or still on the host, and serves it.
+    fn take_up_link(
+        &self,
+        endpoint: &Endpoint,
+        sandbox: &SandboxKey,
+    ) -> Result<Restored, EngineError> {
+        let netns = NetNs::open(&sandbox.0).map_err(from_netns)?;
+        let inside = match &netns {
+            Some(netns) => {
+                netns.run(|| self.links.reopen(&endpoint.spec)).map_err(from_netns)??
+            }
+            None => Former::Absent,
+        };
+        let former = match inside {
+            Former::Absent => self.links.resume(&endpoint.spec)?,
+            found => found,
+        };
+        let tap = match former {
+            Former::TakenUp(tap) => tap,
+            Former::Absent if netns.is_some() => {
+                tracing::warn!(
+                    endpoint = endpoint.spec.id.short(),
+                    "the container has lost its link: memif works, ordinary programs do not"
+                );
+                None
+            }
+            Former::Absent | Former::Returned => return Ok(Restored::Gone),
+        };
+        tap.map(|tap| self.dataplane.attach_tap(endpoint.port, tap)).transpose()?;
+        Ok(Restored::Running)
+    }
+
+    /// Closes everything that refers to the sandbox. May be repeated.
+    fn withdraw(&self, endpoint: &Endpoint, joined: &mut Joined) -> Result<(), EngineError> {
+        joined.sockets.close(&self.info);
+        self.broker.remove_endpoint(endpoint.session_key());
+        let stack = self.end_station(endpoint, joined);
+        let unlistened = match &self.memif {
+            MemifService::DataPath => none_if_gone(self.dataplane.unlisten_memif(endpoint.port)),
+            MemifService::Engine(engine) => engine.unlisten(&endpoint.spec.id),
+        };
+        let detached = none_if_gone(self.dataplane.detach_tap(endpoint.port));
+        self.rooms().leave(&joined.sandbox, &endpoint.spec.id);
+        unlistened.and(detached).and(stack)
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, Rooms> {
+        // Changed by single calls that cannot panic half-way.
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the endpoint is in this sandbox; an error when it is in another, or deleted.
+fn is_in(
+    presence: &Presence,
+    endpoint: &EndpointId,
+    sandbox: &SandboxKey,
+) -> Result<bool, EngineError> {
+    match presence {
+        Presence::Apart => Ok(false),
+        Presence::Joined(joined) if joined.sandbox == *sandbox => Ok(true),
+        Presence::Joined(joined) => Err(EngineError::Host {
+            what: format!("endpoint {endpoint} is attached to the sandbox {}", joined.sandbox),
+            remedy: "disconnect that container first".to_owned(),
+        }),
+        Presence::Deleted => Err(EngineError::NoEndpoint(endpoint.clone())),
+    }
+}
+
+/// A port that is not there any more has nothing open.
+fn none_if_gone(outcome: Result<(), DataplaneError>) -> Result<(), EngineError> {
+    match outcome {
+        Err(DataplaneError::NoPort(_)) => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}

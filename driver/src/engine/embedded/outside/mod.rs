@@ -1,0 +1,215 @@
+//! The outside of networks: their gateways on the host, the way out, and published ports.
+//!
+//! * `plan`, `name`, `rules`, `forward`: what the kernel should have, and the words for it. Pure.
+//! * `link`: the gateway, a TAP of the host; `firewall`: the packet filter.
+//! * `ports`: published ports.
+//!
+//! The kernel is told the whole plan after every change, and once after a restart, when all networks and
+//! ports are known again: until then what an agent before this one made stays in force.
+
+mod firewall;
+mod forward;
+mod link;
+mod name;
+mod plan;
+mod ports;
+mod rules;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dataplane::tap::TapDevice;
+
+use self::firewall::Firewall;
+use self::link::GatewayLinks;
+use self::plan::{Gateway, Opening, Plan, Target};
+use self::ports::Ports;
+use super::super::attachment::gateway_mac;
+use super::super::{EngineError, PublishedAt};
+use crate::model::{EndpointId, EndpointSpec, NetworkId, NetworkSpec, PortMapping};
+
+/// The outside of all networks of an agent.
+#[derive(Debug)]
+pub(super) struct Outside {
+    links: GatewayLinks,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    gateways: BTreeMap<NetworkId, Gateway>,
+    ports: Ports,
+    firewall: Firewall,
+    /// All that was remembered is known again.
+    whole: bool,
+    /// What the kernel refused last, if it has not taken it since.
+    trouble: Option<String>,
+}
+
+impl Outside {
+    /// `owner` keeps two agents on one host apart.
+    pub(super) fn start(owner: &str) -> Result<Self, EngineError> {
+        let ports = Ports::start().map_err(|source| EngineError::Io {
+            what: "cannot start the thread of published ports".to_owned(),
+            source,
+        })?;
+        let state = State {
+            gateways: BTreeMap::new(),
+            ports,
+            firewall: Firewall::new(owner),
+            whole: false,
+            trouble: None,
+        };
+        Ok(Self { links: GatewayLinks::new(owner.to_owned()), state: Mutex::new(state) })
+    }
+
+    /// Whether a network has its gateway on the host.
+    pub(super) fn is_for(network: &NetworkSpec) -> bool {
+        Gateway::of(network, link::link_name(&network.id)).is_some()
+    }
+
+    /// Makes the gateway of a network, or takes up the one that it had; the TAP is for its bridge domain.
+    /// Nothing is left of one that fails.
+    pub(super) fn open(&self, network: &NetworkSpec) -> Result<TapDevice, EngineError> {
+        let name = link::link_name(&network.id);
+        let gateway = Gateway::of(network, name).ok_or_else(|| EngineError::Host {
+            what: format!("network {} has no gateway on the host", network.id),
+            remedy: "this is a fault of the agent; please report it".to_owned(),
+        })?;
+        let mut state = self.state();
+        let mac = gateway_mac(&network.id);
+        let tap = self.links.make(&network.id, &gateway, mac, network.mtu)?;
+        let opened = link::forward(&gateway).and_then(|()| {
+            state.gateways.insert(network.id.clone(), gateway);
+            state.apply()
+        });
+        match opened {
+            Ok(()) => Ok(tap),
+            Err(error) => {
+                state.gateways.remove(&network.id);
+                drop(tap);
+                undo(state.apply());
+                undo(self.links.remove(&network.id));
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes the gateway of a network, whose TAP nobody serves any more; fine when there is none.
+    pub(super) fn close(&self, network: &NetworkId) -> Result<(), EngineError> {
+        let mut state = self.state();
+        if state.gateways.remove(network).is_some() {
+            // What cannot be taken from the kernel now, for want of the gateway does nothing there.
+            if let Err(error) = state.apply() {
+                tracing::warn!(%error, "the packet filter keeps something of a network that is gone");
+            }
+        }
+        self.links.remove(network)
+    }
+
+    /// Publishes ports of an endpoint in place of those that it had; changes nothing if it fails.
+    pub(super) fn publish(
+        &self,
+        endpoint: &EndpointSpec,
+        ports: &[PortMapping],
+    ) -> Result<(), EngineError> {
+        let mut state = self.state();
+        let draft = state.ports.claim(&endpoint.id, Target::of(endpoint), ports)?;
+        let openings = state.ports.openings_with(&draft);
+        if openings != state.ports.openings() {
+            let told = state.tell(openings);
+            if told.is_err() {
+                undo(state.apply());
+                return told;
+            }
+        }
+        state.ports.take(draft);
+        Ok(())
+    }
+
+    /// Takes all its ports from an endpoint. They are free from then on, also if the kernel does not take
+    /// the new rules: it is told again from time to time.
+    pub(super) fn unpublish(&self, endpoint: &EndpointId) {
+        let mut state = self.state();
+        if state.ports.release(endpoint)
+            && let Err(error) = state.apply()
+        {
+            tracing::warn!(%error, "the packet filter keeps published ports of an endpoint");
+        }
+    }
+
+    /// The published ports of an endpoint.
+    pub(super) fn published(&self, endpoint: &EndpointId) -> Vec<PublishedAt> {
+        self.state().ports.of(endpoint)
+    }
+
+    /// Called when all that was remembered is known again: removes what an agent before this one left,
+    /// and tells the kernel the whole.
+    pub(super) fn sweep(&self) -> Result<usize, EngineError> {
+        let mut state = self.state();
+        state.whole = true;
+        let removed = self.links.sweep(|network| state.gateways.contains_key(network))?;
+        state.apply()?;
+        Ok(removed)
+    }
+
+    /// Puts back what somebody else took away.
+    pub(super) fn tend(&self) {
+        let mut state = self.state();
+        if !state.whole || state.gateways.is_empty() {
+            return;
+        }
+        let plan = state.plan(state.ports.openings());
+        match state.firewall.holds(&plan) {
+            Ok(true) => state.trouble = None,
+            Ok(false) => {
+                tracing::warn!("somebody removed rules of the packet filter; they are put back");
+                if let Err(error) = state.apply() {
+                    tracing::warn!(%error, "the packet filter does not take them");
+                }
+            }
+            Err(error) => state.trouble = Some(error.to_string()),
+        }
+    }
+
+    /// What is amiss.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let trouble = self.state().trouble.clone();
+        trouble
+            .map(|why| format!("the way out of networks does not work: {why}"))
+            .into_iter()
+            .collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whatever a panic left half done, the next change tells the kernel the whole again.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn plan(&self, openings: Vec<Opening>) -> Plan {
+        Plan { gateways: self.gateways.values().cloned().collect(), openings }
+    }
+
+    fn apply(&mut self) -> Result<(), EngineError> {
+        self.tell(self.ports.openings())
+    }
+
+    fn tell(&mut self, openings: Vec<Opening>) -> Result<(), EngineError> {
+        if !self.whole {
+            return Ok(());
+        }
+        let plan = self.plan(openings);
+        let told = self.firewall.apply(&plan);
+        self.trouble = told.as_ref().err().map(ToString::to_string);
+        told
+    }
+}
+
+/// A step back after a failure: the first error is the one to report.
+fn undo(outcome: Result<(), EngineError>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "the host keeps something after a failure");
+    }
+}

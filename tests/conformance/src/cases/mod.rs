@@ -1,0 +1,117 @@
+//! The cases, and how they are run.
+//!
+//! Each runs in a process of its own on either side, so that nothing of it is left for the next one:
+//! no descriptor, no signal handler, no thread.
+
+mod connecting;
+mod datagrams;
+mod descriptors;
+mod ending;
+mod epoll;
+mod epoll_life;
+mod flags;
+mod interrupts;
+mod making;
+mod moving;
+mod options;
+mod processes;
+mod ready;
+mod threads;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::script::{Family, STRAY, Script};
+use crate::sys::{self, Child, Fd, libc};
+
+/// Longest time of a case.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What each side does.
+pub(crate) struct Case {
+    /// Says what is tried.
+    pub(crate) name: &'static str,
+    /// With which addresses.
+    pub(crate) families: &'static [Family],
+    /// What side one does.
+    pub(crate) one: fn(&mut Script),
+    /// What side two does.
+    pub(crate) two: fn(&mut Script),
+}
+
+/// Addresses for cases in which they may matter.
+const EVERY_FAMILY: &[Family] = &[Family::V4, Family::V6, Family::Mapped];
+
+impl Case {
+    /// A case with IPv4 addresses.
+    const fn new(name: &'static str, one: fn(&mut Script), two: fn(&mut Script)) -> Self {
+        Self { name, families: &[Family::V4], one, two }
+    }
+
+    /// A case for all kinds of addresses.
+    const fn all(name: &'static str, one: fn(&mut Script), two: fn(&mut Script)) -> Self {
+        Self { name, families: EVERY_FAMILY, one, two }
+    }
+}
+
+/// For the side that has nothing to do.
+fn nothing(_: &mut Script) {}
+
+/// Every case, in the order in which they run.
+fn every() -> impl Iterator<Item = &'static Case> {
+    let all = [
+        making::CASES,
+        connecting::CASES,
+        moving::CASES,
+        datagrams::CASES,
+        flags::CASES,
+        ending::CASES,
+        ready::CASES,
+        epoll::CASES,
+        epoll_life::CASES,
+        options::CASES,
+        descriptors::CASES,
+        interrupts::CASES,
+        processes::CASES,
+        threads::CASES,
+    ];
+    all.into_iter().flatten()
+}
+
+/// Runs the cases whose names contain one of `wanted`; all if there are none.
+pub fn run(mut script: Script, wanted: &[&str]) {
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|it| name.contains(it));
+    for case in every().filter(|case| is_wanted(case.name)) {
+        for family in case.families {
+            script.begin(&format!("{}/{}", case.name, family.name()), *family);
+            let job = script.side(case.one, case.two);
+            in_a_process(&mut script, job);
+        }
+    }
+    script.finish();
+}
+
+fn in_a_process(script: &mut Script, job: fn(&mut Script)) {
+    let Some(child) = sys::fork() else {
+        sys::lead_a_group();
+        sys::default_action(libc::SIGPIPE);
+        // The test's own messages say what went wrong.
+        let done = catch_unwind(AssertUnwindSafe(|| job(script)));
+        sys::quit(if done.is_ok() { 0 } else { 101 });
+    };
+    match sys::wait_within(child, LIMIT) {
+        Child::Exited(0) => {}
+        Child::Exited(STRAY) => script.missed_the_end(),
+        Child::Exited(101) => script.note("panicked"),
+        other => script.note(&format!("ended: {other:?}")),
+    }
+    sys::kill_group(child);
+}
+
+/// What a case executes: a program that finds a socket.
+pub fn inherited(fd: Fd, case: &str) {
+    let script = Script::continued(case);
+    script.recv(fd, 16, 0);
+    script.send(fd, b"from exec", 0);
+    script.close(fd);
+}

@@ -1,0 +1,125 @@
+//! The same as `stack` over VPP's own TCP (`tcp=vcl`), with the engine `vpp` only.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use kit::lab::docker_test;
+use kit::need::Need;
+use kit::{Container, Engine, Lab, wait};
+
+use super::stack::{
+    SOON, Site, ask, gives_way_to_a_packet_client, hold, is_reset, owned_by, past_the_kernel,
+    serve, serving, site_with, station,
+};
+
+/// Runs `test` where the agents under test drive VPP.
+fn on_vpp(test: impl FnOnce(&mut Lab) -> Result<()>) {
+    if Engine::under_test() == Engine::Vpp {
+        docker_test(&[Need::SessionPrograms, Need::Vpp], test);
+    }
+}
+
+/// A network whose userspace container is in VPP's host stack.
+fn site(lab: &Lab, subnet: u8) -> Result<Site> {
+    let site = site_with(lab, subnet, &["-o", "tcp=vcl"])?;
+    owned_by(lab, &site, &site.userspace, "vcl")?;
+    Ok(site)
+}
+
+/// A byte, and many.
+fn exchange(from: &Container, to: IpAddr) -> Result<()> {
+    for amount in ["1", "20000000"] {
+        ask(from, to, "stream", &["7", amount])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn vcl_and_tap_containers_exchange_streams_and_pings() {
+    on_vpp(|lab| {
+        let site = site(lab, 21)?;
+        past_the_kernel(&site.userspace, || {
+            let _there = serve(lab, &site.tap, false)?;
+            for to in site.addresses(&site.tap)? {
+                exchange(&site.userspace, to)?;
+            }
+            let _here = serve(lab, &site.userspace, true)?;
+            for to in site.addresses(&site.userspace)? {
+                exchange(&site.tap, to)?;
+                site.tap.pings(to, SOON)?;
+            }
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn vcl_finds_ports_closed_at_once() {
+    on_vpp(|lab| {
+        let site = site(lab, 22)?;
+        for to in site.addresses(&site.tap)?.into_iter().chain(site.gateways()?) {
+            ask(&site.userspace, to, "closed-stream", &["9"])?;
+        }
+        for to in site.addresses(&site.userspace)? {
+            ask(&site.tap, to, "closed-stream", &["9"])?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn vcl_and_memif_containers_exchange_streams() {
+    on_vpp(|lab| {
+        let site = site(lab, 23)?;
+        let there = station(&site, &site.tap, &["serve", "7"])?;
+        serving(&there)?;
+        for to in site.addresses(&site.tap)? {
+            exchange(&site.userspace, to)?;
+        }
+        site.tap.exec_ok(&["killall", "-9", "memif-station"])?;
+        let _here = serve(lab, &site.userspace, true)?;
+        for to in site.addresses(&site.userspace)? {
+            let to = SocketAddr::new(to, 7).to_string();
+            let mut asking = station(&site, &site.tap, &["ask", &to, "20000000"])?;
+            let status = asking.wait(Duration::from_mins(2))?;
+            ensure!(status.success(), "{to}: {:?}", asking.output());
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn vcl_gives_its_address_to_a_packet_client_and_takes_it_back() {
+    on_vpp(|lab| gives_way_to_a_packet_client(lab, &site(lab, 24)?, "vcl"));
+}
+
+#[test]
+fn vcl_connections_end_with_agent_and_vpp_and_come_again() {
+    on_vpp(|lab| {
+        let site = site(lab, 25)?;
+        let _there = serve(lab, &site.tap, false)?;
+        let _here = serve(lab, &site.userspace, true)?;
+        let (inside, outside) = (site.addresses(&site.userspace)?, site.addresses(&site.tap)?);
+        for vpp_too in [false, true] {
+            let out = hold(&site.userspace, outside[0])?;
+            if vpp_too {
+                let vpp = lab.agent.vpp().expect("the suite runs on VPP");
+                vpp.kill();
+                vpp.start_again()?;
+            } else {
+                lab.crash()?;
+            }
+            is_reset(&out)?;
+            owned_by(lab, &site, &site.userspace, "vcl")?;
+            wait::until(SOON, "the server is known again", || {
+                Ok((lab.agent.list("listeners")?.len() >= 2).then_some(()))
+            })?;
+            for (inside, outside) in inside.into_iter().zip(outside) {
+                wait::until_ok(SOON, "VPP listens again", || exchange(&site.tap, inside))?;
+                exchange(&site.userspace, outside)?;
+            }
+        }
+        Ok(())
+    });
+}
