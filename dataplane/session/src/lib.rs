@@ -18,11 +18,11 @@
 //! that [publishes](Stream::write) to an armed reader disarms it and sends one token; the reader's
 //! socket becomes readable.
 //!
-//! *Writer*: with a full ring it [arms](Stream::arm_writer), sends [`FILL_TOKENS`] tokens, which
-//! make its own socket unwritable, and sleeps unless the reader made room meanwhile
-//! ([`Stream::writer_is_armed`]). The tokens also make the peer's socket readable, which is the truth:
-//! its ring is full. A reader that makes enough room disarms the writer and drains the tokens, and
-//! the kernel reports the writer's socket as writable.
+//! *Writer*: with a full ring, or one that is full enough for `poll` to wait ([`Room`]), it
+//! [arms](Stream::arm_writer), sends [`FILL_TOKENS`] tokens, which make its own socket unwritable, and
+//! sleeps unless the reader made room meanwhile ([`Stream::note_filled`]). The tokens also make the
+//! peer's socket readable, which is the truth: its ring has bytes. A reader that makes ample room
+//! disarms the writer and drains the tokens, and the kernel reports the writer's socket as writable.
 //!
 //! So both kinds of sleep can be a plain `poll`, `epoll_wait` or blocking call on the socket, no side
 //! ever waits for a thread of a third party, and a peer that dies shows as the kernel's own hang-up.
@@ -44,4 +44,4 @@ mod tests;
 pub mod wire;
 
 pub use local::Local;
-pub use stream::{Broken, Closed, FILL_TOKENS, Moved, Stream};
+pub use stream::{Broken, Closed, FILL_TOKENS, Moved, Room, Stream};

@@ -12,7 +12,7 @@ use shm::Mapping;
 
 use crate::layout::{HEADER_BYTES, Place, RingSize, Side, glance, initialise};
 use crate::wire::{Malformed, Protocol, Refusal, Reply, Request, Reuse, SessionInfo, Transport};
-use crate::{Broken, Closed, Local, Stream, datagram};
+use crate::{Broken, Closed, Local, Room, Stream, datagram};
 
 const SIZE: u32 = 4096;
 
@@ -66,19 +66,55 @@ fn an_armed_reader_is_woken_once_and_a_polling_one_never() {
 }
 
 #[test]
-fn a_full_ring_puts_the_writer_to_sleep_until_a_quarter_is_free() {
+fn a_full_ring_puts_the_writer_to_sleep_until_a_third_is_free() {
     let pair = Pair::new();
     let (a, b) = (pair.side(Side::First), pair.side(Side::Second));
     assert_eq!(a.write(&[7; 5000]).expect("sound").bytes, SIZE as usize);
-    assert!(a.arm_writer().expect("sound"));
-    assert!(a.writer_is_armed().expect("sound"));
-    assert!(b.must_keep_tokens());
+    assert!(a.arm_writer(Room::Any).expect("sound"));
+    assert!(a.note_filled().expect("sound") && a.is_filled().expect("sound"));
     let mut out = vec![0; 1000];
     assert!(!b.read(&mut out).expect("sound").wake);
-    assert!(!b.must_keep_tokens());
+    assert!(b.must_keep_tokens(), "the writer counts on them");
+    assert!(!a.arm_writer(Room::Any).expect("sound"), "there is room for a byte");
+    assert!(a.is_filled().expect("sound"), "others may sleep");
     assert!(b.read(&mut out).expect("sound").wake);
-    assert!(!a.writer_is_armed().expect("sound"));
-    assert!(!a.arm_writer().expect("sound"), "there is room");
+    assert!(!b.must_keep_tokens());
+    assert!(!a.writer_is_armed().expect("sound") && !a.note_filled().expect("sound"));
+    assert!(!a.arm_writer(Room::Any).expect("sound"), "there is room");
+}
+
+#[test]
+fn poll_calls_writable_what_linux_calls_so() {
+    let pair = Pair::new();
+    let (a, b) = (pair.side(Side::First), pair.side(Side::Second));
+    let size = SIZE as usize;
+    // Free is at least half of what is used: up to two thirds, and one byte for rounding.
+    let most = size - size / 3;
+    let _ = a.write(&vec![1; most]).expect("sound");
+    assert!(a.is_roomy().expect("sound"));
+    assert!(!a.arm_writer(Room::Ample).expect("sound"));
+    let _ = a.write(&[1; 2]).expect("sound");
+    assert!(!a.is_roomy().expect("sound"));
+    assert!(a.arm_writer(Room::Ample).expect("sound"), "a poll sleeps");
+    assert!(a.note_filled().expect("sound"));
+    assert!(b.must_keep_tokens());
+    assert!(b.read(&mut [0; 2]).expect("sound").wake);
+    assert!(a.is_roomy().expect("sound"));
+}
+
+/// An arming that found room leaves the mark without tokens: whoever sleeps next has to send them.
+#[test]
+fn tokens_are_taken_for_sent_only_when_they_were() {
+    let pair = Pair::new();
+    let (a, b) = (pair.side(Side::First), pair.side(Side::Second));
+    assert!(!a.arm_writer(Room::Ample).expect("sound"));
+    while a.write(&[0; 1024]).expect("sound").bytes > 0 {}
+    assert!(a.writer_is_armed().expect("sound") && !a.is_filled().expect("sound"));
+    assert!(a.arm_writer(Room::Ample).expect("sound"));
+    assert!(a.note_filled().expect("sound") && a.is_filled().expect("sound"));
+    a.note_drained();
+    assert!(a.writer_is_armed().expect("sound") && !a.is_filled().expect("sound"));
+    assert!(b.read(&mut vec![0; SIZE as usize]).expect("sound").wake);
 }
 
 #[test]
@@ -147,7 +183,7 @@ fn a_claim_to_be_gone_keeps_nobody_from_sleeping() {
     assert_eq!(b.peer_closed(), Some(Closed::Orderly));
     assert!(b.arm_reader(b.seen().expect("sound")).expect("sound"));
     while b.write(&[0; 1024]).expect("sound").bytes > 0 {}
-    assert!(b.arm_writer().expect("sound"));
+    assert!(b.arm_writer(Room::Any).expect("sound"));
 }
 
 #[test]
@@ -294,7 +330,7 @@ proptest! {
                 let _ = slot.publish();
             }
             let _ = a.arm_reader(word);
-            let _ = a.arm_writer();
+            let _ = a.arm_writer(Room::Any);
             let _ = (a.must_keep_tokens(), a.peer_closed(), a.peer_ended(), a.adopt_positions());
         }
     }

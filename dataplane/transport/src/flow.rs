@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use rustix::event::epoll::EventFlags;
 use session::broker::Joined;
 use session::wire::SessionInfo;
-use session::{Broken, Closed, Local, Stream};
+use session::{Broken, Closed, Local, Room, Stream};
 use shm::Mapping;
 
 use crate::connection::Connection;
@@ -234,14 +234,14 @@ impl Flow {
         if gave_end || connection.readable() == 0 {
             return Ok(true);
         }
-        if filled && stream.writer_is_armed()? {
+        if filled && stream.is_filled()? {
             return Ok(stream.writable()? == 0);
         }
-        if !stream.arm_writer()? {
+        if !stream.arm_writer(Room::Any)? {
             return Ok(false);
         }
         tokens.fill(&stream);
-        let asleep = stream.writer_is_armed()? && !tokens.hung_up;
+        let asleep = stream.note_filled()? && !tokens.hung_up;
         self.filled = true;
         Ok(asleep)
     }

@@ -10,9 +10,6 @@ use super::world::{Pairing, in_every_pairing};
 const SOON: Duration = Duration::from_secs(30);
 
 const INPUT: &str = "test -f /tmp/in || head -c 20000000 /dev/urandom >/tmp/in";
-/// Less than a ring holds: socat writes blocks of 8 KiB and waits in `write`, see "Room" in docs/shim.md.
-const ECHOED: &str = "test -f /tmp/few || head -c 50000 /dev/urandom >/tmp/few";
-
 /// Through `cat` at the other end and back; the end of the input comes back too.
 fn echoed_by_socat(pairing: &Pairing<'_>) -> Result<()> {
     let server = ["socat", "TCP-LISTEN:7000,reuseaddr,fork", "EXEC:cat"];
@@ -22,7 +19,7 @@ fn echoed_by_socat(pairing: &Pairing<'_>) -> Result<()> {
         for _ in 0..3 {
             // Without a limit socat gives the other direction half a second.
             let line =
-                format!("{ECHOED}; socat -t 30 - TCP:{address}:7000 </tmp/few | cmp - /tmp/few");
+                format!("{INPUT}; socat -t 30 - TCP:{address}:7000 </tmp/in | cmp - /tmp/in");
             pairing.client_shell(&line)?;
         }
         Ok(())

@@ -7,7 +7,7 @@
 use core::ffi::c_int;
 use core::sync::atomic::Ordering;
 
-use session::Stream;
+use session::{Room, Stream};
 
 use crate::connect;
 use crate::socket::{Link, Session};
@@ -101,9 +101,9 @@ pub(crate) fn look(link: &Link, interest: u32) -> Now {
         }
     }
     if interest & WRITES != 0 {
-        match stream.writable() {
-            Ok(0) => {}
-            Ok(_) => mask |= OUT | WRITE_NORMAL,
+        match stream.is_roomy() {
+            Ok(false) => {}
+            Ok(true) => mask |= OUT | WRITE_NORMAL,
             Err(_) => broken = true,
         }
     }
@@ -164,9 +164,8 @@ pub(crate) fn arm(fd: c_int, link: &Link, interest: u32, now: &Now) {
 }
 
 fn arm_writer(fd: c_int, link: &Link, session: &Session, stream: &Stream<'_>) {
-    // Still armed means that the tokens are in place: the reader disarms before it takes them.
-    if !stream.writer_is_armed().unwrap_or(false) {
-        wait::arm_writer(fd, link, session);
+    if !stream.is_filled().unwrap_or(false) {
+        wait::arm_writer(fd, link, session, Room::Ample);
     }
 }
 
@@ -192,6 +191,9 @@ pub(crate) fn note(fd: c_int, link: &Link, events: u32) {
     }
     if events & ALWAYS != 0 {
         link.note_gone();
+    }
+    if events & WRITES != 0 {
+        session.stream().note_drained();
     }
     if events & IN != 0 {
         wait::drain_tokens(fd, link, session);

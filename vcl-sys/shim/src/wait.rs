@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::sockopt::Timeout;
 use rustix::net::{RecvFlags, SendFlags};
-use session::FILL_TOKENS;
+use session::{FILL_TOKENS, Room};
 
 use crate::broker;
 use crate::clock;
@@ -213,11 +213,11 @@ fn socket_timeout(fd: c_int, of: Timeout) -> Option<Duration> {
     rustix::net::sockopt::socket_timeout(borrow(fd), of).unwrap_or(None)
 }
 
-/// Makes the own socket unwritable until the peer makes room; `false` when there is room already, or
-/// nobody to make any.
-pub(crate) fn arm_writer(fd: c_int, link: &Link, session: &Session) -> bool {
+/// Makes the own socket unwritable until the peer makes room; `false` when there is as much as is wanted
+/// already, or nobody to make any.
+pub(crate) fn arm_writer(fd: c_int, link: &Link, session: &Session, wanted: Room) -> bool {
     let stream = session.stream();
-    if !stream.arm_writer().unwrap_or(false) {
+    if !stream.arm_writer(wanted).unwrap_or(false) {
         return false;
     }
     if !link.shrunk.swap(true, Ordering::Relaxed) {
@@ -227,7 +227,7 @@ pub(crate) fn arm_writer(fd: c_int, link: &Link, session: &Session) -> bool {
     for _ in 0..FILL_TOKENS {
         send_token(fd, link, session);
     }
-    !link.peer_gone.load(Ordering::Acquire) && stream.writer_is_armed().unwrap_or(false)
+    stream.note_filled().unwrap_or(false) && !link.peer_gone.load(Ordering::Acquire)
 }
 
 /// Waits until there is room, or the peer is gone. Answers as [`readable`] does; the longest wait
@@ -252,7 +252,7 @@ pub(crate) fn writable(
         }
         return Err(Errno::AGAIN);
     }
-    if PATIENCE.look(room) || !arm_writer(fd, link, session) {
+    if PATIENCE.look(room) || !arm_writer(fd, link, session, Room::Any) {
         return Ok(());
     }
     if signals::differ() {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 
 use session::layout::{HEADER_BYTES, RingSize, Side, initialise};
-use session::{Closed, Local, Stream, datagram};
+use session::{Closed, Local, Room, Stream, datagram};
 use shm::Mapping;
 
 /// The first side is honest. The second reads and writes as it should, and now and then scribbles over the
@@ -28,7 +28,11 @@ pub(crate) fn session_ring(data: &[u8]) {
             4 | 5 => directions[1].write(&other, len, broken),
             6 | 7 => directions[1].read(&honest, len, broken),
             8 => drop(honest.arm_reader(len as u64)),
-            9 => drop((honest.arm_writer(), honest.writer_is_armed(), honest.must_keep_tokens())),
+            9 => drop((
+                honest.arm_writer(Room::Any),
+                honest.note_filled(),
+                honest.must_keep_tokens(),
+            )),
             10 => drop((honest.readable(), honest.writable(), honest.unread_by_peer())),
             11 => drop(honest.peek(len / 2, &mut vec![0; len]).map(|got| assert!(got <= len))),
             12 if step[3] & 1 == 0 => other.end(),

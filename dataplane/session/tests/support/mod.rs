@@ -20,7 +20,7 @@ use session::broker::{Endpoint, EndpointKey, Limits, NetworkKey, Options, Servic
 use session::datagram::{Slot, Waiting};
 use session::layout::{RingSize, Side};
 use session::wire::{Protocol, REPLY_BYTES, Reply, Request, Reuse, SessionInfo};
-use session::{Local, Stream};
+use session::{Local, Room, Stream};
 use shm::Mapping;
 
 /// How long a test waits for what must come.
@@ -282,11 +282,11 @@ impl End {
             if moved.wake {
                 self.token();
             }
-            if !data.is_empty() && stream.arm_writer().expect("sound") {
+            if !data.is_empty() && stream.arm_writer(Room::Any).expect("sound") {
                 for _ in 0..session::FILL_TOKENS {
                     self.token();
                 }
-                if stream.writer_is_armed().expect("sound") {
+                if stream.note_filled().expect("sound") {
                     wait(&self.socket, PollFlags::OUT);
                 }
             }

@@ -11,6 +11,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("poll_nothing", poll_nothing, nothing),
     Case::new("poll_wakes", poll_wakes, poll_wakes_two),
     Case::new("poll_room", poll_room, poll_room_two),
+    Case::new("poll_little_room", poll_little_room, poll_little_room_two),
     Case::new("select_stream", select_stream, select_stream_two),
     Case::new("select_wakes", select_wakes, poll_wakes_two),
     Case::new("low_water", low_water, low_water_two),
@@ -174,6 +175,30 @@ fn poll_room_two(script: &mut Script) {
             heard = true;
         }
     }
+    script.meet();
+}
+
+/// A few bytes of room are none that `poll` tells of.
+fn poll_little_room(script: &mut Script) {
+    let fd = script.accept_one();
+    script.fill_up(fd, 1);
+    script.meet();
+    script.meet();
+    script.poll(fd, libc::POLLOUT, 50);
+    script.meet();
+    script.poll(fd, libc::POLLOUT, 5000);
+    script.shutdown(fd, libc::SHUT_WR);
+    script.meet();
+}
+
+fn poll_little_room_two(script: &mut Script) {
+    let fd = script.connect_one();
+    script.meet();
+    script.recv(fd, 100, 0);
+    script.meet();
+    script.meet();
+    let mut buffer = vec![0; 65536];
+    while sys::recv(fd, &mut buffer, 0) != Ok(0) {}
     script.meet();
 }
 
