@@ -8,6 +8,7 @@ mod connectivity;
 mod crash;
 mod lifecycle;
 mod memif;
+mod names;
 mod outside;
 mod session;
 mod stress;

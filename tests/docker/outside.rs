@@ -135,7 +135,7 @@ fn shown_ports(lab: &Lab, container: &Container, network: &Network) -> Result<Ve
     };
     let ports: Option<Vec<(String, u16)>> = own.map(port).collect();
     let mut ports = ports.with_context(|| format!("{list:?}"))?;
-    // Docker has no order of them: TCP first.
+    // Docker has no order of them: TCP first, then UDP.
     ports.sort_unstable();
     Ok(ports.into_iter().map(|(_, number)| number).collect())
 }
@@ -308,7 +308,7 @@ fn a_port_that_is_in_use_is_refused_and_a_freed_one_is_not() {
         let two = container(Kind::Tap, &network, &["-p", "17004:80/udp", "-p", "17006:80"])?;
         one.remove()?;
         let three = container(Kind::Tap, &network, &["-p", "17004:80"])?;
-        ensure!(shown_ports(lab, &two, &network)? == [17004, 17006]);
+        ensure!(shown_ports(lab, &two, &network)? == [17006, 17004]);
         ensure!(shown_ports(lab, &three, &network)? == [17004]);
         Ok(())
     });

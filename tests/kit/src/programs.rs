@@ -28,6 +28,11 @@ pub fn memif_station() -> Result<PathBuf> {
     program("memif-station")
 }
 
+/// The kit's own name server.
+pub fn name_server() -> Result<PathBuf> {
+    program("name-server")
+}
+
 /// The program of the conformance suite.
 pub fn conformance() -> Result<PathBuf> {
     program("conformance")
