@@ -223,18 +223,25 @@ fn duplicate_onto(near: &OwnedFd, fd: c_int, close_on_exec: bool) -> Result<(), 
     rustix::io::dup3(near, &mut target, flags)
 }
 
-/// Looks whether the answer to a pending connect came.
+/// Looks whether the answer to a pending connect came. Reads all that came: an edge-triggered epoll reports
+/// two answers once.
 pub(crate) fn progress(fd: c_int, link: &Link) {
-    if link.session().is_some() || link.peer_gone.load(Ordering::Acquire) {
-        return;
+    while link.session().is_none() && !link.peer_gone.load(Ordering::Acquire) {
+        if !digest(fd, link) {
+            return;
+        }
     }
+}
+
+/// Reads one answer to a pending connect; `false` when there is none.
+fn digest(fd: c_int, link: &Link) -> bool {
     let failed = match broker::read_reply(borrow(fd), RecvFlags::DONTWAIT) {
         Ok(Some((Reply::Connected(info), [Some(memory), _]))) => {
             match Session::open(info, &memory, false) {
                 Ok(session) => {
                     link.establish(session);
                     reached::note(link.remote);
-                    return;
+                    return true;
                 }
                 Err(error) => error,
             }
@@ -245,7 +252,8 @@ pub(crate) fn progress(fd: c_int, link: &Link) {
             Errno::CONNREFUSED
         }
         Ok(Some((Reply::Refused(refusal), _))) => broker::errno(refusal),
-        Ok(Some((Reply::Pending, _))) | Err(Errno::AGAIN | Errno::INTR) => return,
+        Ok(Some((Reply::Pending, _))) | Err(Errno::INTR) => return true,
+        Err(Errno::AGAIN) => return false,
         // The agent went away with the question.
         Ok(_) => Errno::TIMEDOUT,
         Err(error) => error,
@@ -254,6 +262,7 @@ pub(crate) fn progress(fd: c_int, link: &Link) {
     link.answered.store(true, Ordering::Release);
     link.peer_ended.store(true, Ordering::Release);
     link.peer_gone.store(true, Ordering::Release);
+    true
 }
 
 /// Waits for the answer on a blocking socket.
@@ -287,5 +296,30 @@ pub(crate) fn again(fd: c_int, socket: &Socket) -> Result<(), Errno> {
         (None, None) if link.peer_gone.load(Ordering::Acquire) => Err(Errno::CONNABORTED),
         (None, None) if socket.nonblocking.load(Ordering::Relaxed) => Err(Errno::ALREADY),
         (None, None) => finish(fd),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fd::AsRawFd;
+    use rustix::net::{SendFlags, send};
+    use session::wire::Refusal;
+
+    use super::*;
+
+    /// The network stack's way of answering: that it tries, and what came of it. An edge-triggered
+    /// epoll that sleeps late reports both once.
+    #[test]
+    fn two_answers_that_came_together_are_both_read() {
+        let (near, far) = broker::pair(SocketType::STREAM).unwrap();
+        let link = Link::connecting("192.0.2.1:80".parse().unwrap());
+        progress(near.as_raw_fd(), &link);
+        assert!(!link.peer_gone.load(Ordering::Acquire), "nothing came yet");
+        for reply in [Reply::Pending, Reply::Refused(Refusal::Refused)] {
+            send(&far, &reply.encode(), SendFlags::empty()).unwrap();
+        }
+        progress(near.as_raw_fd(), &link);
+        assert!(link.peer_gone.load(Ordering::Acquire));
+        assert_eq!(link.take_error(), Some(Errno::CONNREFUSED));
     }
 }
