@@ -41,7 +41,9 @@ mod sides;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod wake;
 pub mod wire;
 
 pub use local::Local;
-pub use stream::{Broken, Closed, FILL_TOKENS, Moved, Room, Stream};
+pub use stream::{Broken, Closed, FILL_TOKENS, Moved, Stream};
+pub use wake::Room;

@@ -146,6 +146,8 @@ pub(crate) struct Link {
     pub(crate) short_writes: AtomicU32,
     /// Registrations and sleeping calls of this process that count on tokens.
     pub(crate) watchers: AtomicU32,
+    /// An epoll of this process counts on the kernel for it, perhaps with room: a write that finds none is news.
+    pub(crate) rests: AtomicBool,
     /// `connect` answered that it goes on by itself: the next one tells that it is done.
     pub(crate) awaited: AtomicBool,
     /// Threads of this process that sleep in a read.
@@ -168,6 +170,7 @@ impl Link {
             answered: AtomicBool::new(false),
             short_writes: AtomicU32::new(0),
             watchers: AtomicU32::new(0),
+            rests: AtomicBool::new(false),
             awaited: AtomicBool::new(false),
             sleepers: AtomicU32::new(0),
             shrunk: AtomicBool::new(false),

@@ -1,7 +1,7 @@
 //! Tokens, and sleeping until there is one.
 
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering, fence};
 use core::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -12,6 +12,7 @@ use session::{FILL_TOKENS, Room};
 
 use crate::broker;
 use crate::clock;
+use crate::epoll;
 use crate::raw::borrow;
 use crate::signals::{self, Handlers};
 use crate::sleepers::Counter;
@@ -249,6 +250,10 @@ pub(crate) fn writable(
         if is_hung_up(fd) {
             link.note_gone();
             return Ok(());
+        }
+        fence(Ordering::SeqCst);
+        if link.rests.load(Ordering::SeqCst) && link.rests.swap(false, Ordering::SeqCst) {
+            epoll::revive(link);
         }
         return Err(Errno::AGAIN);
     }

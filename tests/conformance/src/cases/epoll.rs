@@ -10,6 +10,8 @@ pub(super) const CASES: &[Case] = &[
     Case::all("epoll_edge", edge, edge_two),
     Case::new("epoll_edge_partial", edge_partial, edge_partial_two),
     Case::new("epoll_edge_room", edge_room, edge_room_two),
+    Case::new("epoll_edge_room_late", edge_room_late, edge_room_two),
+    Case::new("epoll_edge_room_asleep", edge_room_asleep, edge_room_asleep_two),
     Case::new("epoll_once", once, once_two),
     Case::new("epoll_exclusive", exclusive, exclusive_two),
     Case::new("epoll_errors", errors, errors_two),
@@ -147,6 +149,47 @@ fn edge_room(script: &mut Script) {
     script.tell(&sent.to_string());
     script.epoll(&epoll, 5000);
     script.send(fd, b"x", 0);
+    script.meet();
+}
+
+/// As [`edge_room`], after many waits that had nothing to report.
+fn edge_room_late(script: &mut Script) {
+    let fd = script.accept_one();
+    script.nonblocking(fd);
+    let epoll = Epoll::new();
+    script.control(&epoll, ADD, fd, OUT | EDGE, 1);
+    script.epoll(&epoll, 1000);
+    for _ in 0..300 {
+        script.epoll(&epoll, 0);
+    }
+    let sent = script.fill_up(fd, 1);
+    script.tell(&sent.to_string());
+    script.epoll(&epoll, 5000);
+    script.send(fd, b"x", 0);
+    script.meet();
+}
+
+/// As [`edge_room`], while another thread waits already.
+fn edge_room_asleep(script: &mut Script) {
+    let fd = script.accept_one();
+    script.nonblocking(fd);
+    let epoll = Epoll::new();
+    script.control(&epoll, ADD, fd, OUT | EDGE, 1);
+    script.epoll(&epoll, 1000);
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| script.epoll(&epoll, 10_000));
+        sys::sleep_ms(100);
+        let sent = script.fill_up(fd, 1);
+        script.tell(&sent.to_string());
+        waits.join().expect("the wait does not panic");
+    });
+    script.meet();
+}
+
+fn edge_room_asleep_two(script: &mut Script) {
+    let fd = script.connect_one();
+    let sent: usize = script.hear().parse().expect("a number");
+    script.drain(fd, 1, sent);
     script.meet();
 }
 

@@ -1,6 +1,5 @@
 //! Registrations follow a descriptor when another file takes its place, and end with it.
 
-use alloc::sync::Arc;
 use core::ffi::c_int;
 
 use rustix::event::epoll as kernel;
@@ -10,7 +9,7 @@ use super::each;
 use super::set::Target;
 use crate::process;
 use crate::raw::borrow;
-use crate::socket::Socket;
+use crate::socket::Link;
 use crate::table::{self, Object};
 
 /// Another file is about to take the place of `fd`: the kernel forgets the old one, which may live
@@ -65,11 +64,12 @@ pub(crate) fn attach_hub(fd: c_int) {
     });
 }
 
-/// Another thread may sleep for a socket that the program has just shut down.
-pub(crate) fn shut_down(socket: &Arc<Socket>) {
+/// Something became of a session that only the process itself knows: the program shut it down, or a write
+/// found too little room. It is looked at again, also where another thread sleeps.
+pub(crate) fn revive(link: &Link) {
     each(|epoll| {
         let mut state = epoll.state.lock();
-        for index in state.set.all_of(socket) {
+        for index in state.set.all_of(link) {
             state.set.heat(index);
             epoll.alert(&state, index);
         }

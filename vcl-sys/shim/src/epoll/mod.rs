@@ -31,7 +31,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use crate::sync::SpinLock;
 
-pub(crate) use carry::{attach, attach_hub, detach, forget, shut_down};
+pub(crate) use carry::{attach, attach_hub, detach, forget, revive};
 pub(crate) use control::{Change, control};
 pub(crate) use places::Places;
 pub(crate) use wait::wait;

@@ -3,12 +3,12 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::c_int;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 use super::tag::Tag;
 use super::trigger::Trigger;
 use crate::datagram::Datagram;
-use crate::readiness::{self, Now};
+use crate::readiness::{self, Now, WRITES};
 use crate::socket::{Link, Role, Socket};
 
 /// What is registered.
@@ -150,6 +150,14 @@ impl Registration {
 
     /// Has the kernel report what comes; `true` when it is there already.
     fn arm(&self) -> bool {
+        if let Some(link) = self.target.link()
+            && self.trigger.interest() & WRITES != 0
+        {
+            // Room that was reported is no news until a write finds none: that write has it looked at again.
+            // Said before the look: a short write that does not see this is seen by that.
+            link.rests.store(true, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+        }
         let Some(now) = self.look() else { return false };
         if self.trigger.peek(&now) != 0 {
             return true;
@@ -296,11 +304,11 @@ impl Set {
         all.filter(|it| it.parked).map(|it| (it.fd, &it.target))
     }
 
-    /// The registrations of a socket, whichever of its descriptors they are of.
-    pub(super) fn all_of(&self, socket: &Arc<Socket>) -> Vec<u32> {
+    /// The registrations of a session, whichever of its descriptors they are of.
+    pub(super) fn all_of(&self, link: &Link) -> Vec<u32> {
         let places = (0..).zip(&self.places);
-        let own =
-            |place: &Place| place.registration.as_ref().is_some_and(|it| it.target.is(socket));
+        let is = |it: &Registration| it.target.link().is_some_and(|own| core::ptr::eq(own, link));
+        let own = |place: &Place| place.registration.as_ref().is_some_and(is);
         places.filter(|(_, place)| own(place)).map(|(index, _)| index).collect()
     }
 

@@ -236,7 +236,7 @@ pub unsafe extern "C" fn shutdown(fd: c_int, how: c_int) -> c_int {
     }
     // Other threads look again.
     sleepers::wake();
-    epoll::shut_down(&socket);
+    epoll::revive(link);
     if reads && writes && link.sleepers.load(Ordering::SeqCst) > 0 {
         // A read that sleeps in the kernel returns. The peer sees a hang-up where TCP would show the end of
         // the stream only; with `SHUT_RD` alone that would cost it what is still to be written here.
