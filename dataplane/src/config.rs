@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::{DataplaneError, MacAddr};
+use crate::{DataplaneError, MacAddr, PortPolicy};
 
 /// How the worker threads behave.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +100,15 @@ pub struct PortConfig {
     /// Exchanges frames with every port, also in a domain that isolates its ports: the way to a gateway
     /// that is a station of its own.
     pub open: bool,
+    /// What its devices may send.
+    pub policy: PortPolicy,
+}
+
+impl PortConfig {
+    /// A port that may be isolated, and may send what it likes.
+    pub fn new(name: impl Into<String>, mac: Option<MacAddr>) -> Self {
+        Self { name: name.into(), mac, open: false, policy: PortPolicy::default() }
+    }
 }
 
 /// How the engine, as memif server, treats the clients of one port.

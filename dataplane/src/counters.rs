@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(usize)]
 pub enum DropReason {
-    /// Shorter than an Ethernet header, or a source address that is a group address.
+    /// Shorter than an Ethernet header, or a source address that is a group address; on a port whose
+    /// addresses are checked also headers that are cut short.
     Malformed,
     /// Longer than the domain's MTU allows (counted on the port that sent it).
     Oversize,
@@ -20,6 +21,19 @@ pub enum DropReason {
     BumLimit,
     /// The source address is pinned to another port.
     Spoofed,
+    /// The Ethernet source is not the endpoint's (policy of the port).
+    SpoofedMac,
+    /// The IP source is not the endpoint's (policy of the port).
+    SpoofedIp,
+    /// ARP that claims an address of another station, or that cannot be checked (policy of the port).
+    SpoofedArp,
+    /// Neighbour discovery that claims an address of another station, to be a router, or that comes in
+    /// fragments (policy of the port).
+    SpoofedNd,
+    /// The port sent more frames than its limit.
+    RatePackets,
+    /// The port sent more bits than its limit.
+    RateBits,
     /// No other port exists to flood to.
     NoDestination,
     /// The destination port has no device that could take it (counted on the destination).
@@ -43,7 +57,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in display order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 22] = [
         Self::Malformed,
         Self::Oversize,
         Self::Reserved,
@@ -51,6 +65,12 @@ impl DropReason {
         Self::Isolated,
         Self::BumLimit,
         Self::Spoofed,
+        Self::SpoofedMac,
+        Self::SpoofedIp,
+        Self::SpoofedArp,
+        Self::SpoofedNd,
+        Self::RatePackets,
+        Self::RateBits,
         Self::NoDestination,
         Self::NoDevice,
         Self::NotOwner,
@@ -72,6 +92,12 @@ impl DropReason {
             Self::Isolated => "isolated",
             Self::BumLimit => "bum-limit",
             Self::Spoofed => "spoofed",
+            Self::SpoofedMac => "spoofed-mac",
+            Self::SpoofedIp => "spoofed-ip",
+            Self::SpoofedArp => "spoofed-arp",
+            Self::SpoofedNd => "spoofed-nd",
+            Self::RatePackets => "rate-packets",
+            Self::RateBits => "rate-bits",
             Self::NoDestination => "no-destination",
             Self::NoDevice => "no-device",
             Self::NotOwner => "not-owner",

@@ -4,6 +4,7 @@
 //!
 //! * [`mac`], [`packet`]: parsed addresses and header views, no state.
 //! * [`bridge`]: the forwarding table and the decision, pure.
+//! * [`policy`]: what a port may say about itself, and how much it may send, pure.
 //! * [`gateway`]: what the gateway of a domain answers, pure.
 //! * [`offload`]: checksums and segmentation in software, pure.
 //! * [`tap`]: TAP devices and their batched I/O.
@@ -14,6 +15,7 @@
 //! There is no async runtime in here: workers run to completion and sleep in `epoll`.
 
 pub mod bridge;
+mod bucket;
 mod capture;
 pub mod config;
 pub mod control;
@@ -22,6 +24,7 @@ pub mod gateway;
 pub mod mac;
 pub mod offload;
 pub mod packet;
+pub mod policy;
 pub mod stack_port;
 pub mod tap;
 mod worker;
@@ -30,3 +33,4 @@ pub use config::{DomainConfig, GatewayConfig, MemifConfig, PortConfig, WorkerCon
 pub use control::{Dataplane, DataplaneError, DomainId, PortId};
 pub use counters::{DropReason, PortCounters};
 pub use mac::MacAddr;
+pub use policy::{Antispoof, PortPolicy, Rate};

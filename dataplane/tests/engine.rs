@@ -133,7 +133,7 @@ fn a_port_moves_between_workers_with_its_link_and_counters() {
     assert_eq!(three.receive().len(), 71);
     assert_eq!(two.counters().tx_frames, 2);
     // A domain that has the address already refuses, and the port stays where it was.
-    let twin = PortConfig { name: "twin".to_owned(), mac: Some(mac(2)), open: false };
+    let twin = PortConfig::new("twin", Some(mac(2)));
     engine.create_port(first, twin).expect("the address is free there now");
     assert!(matches!(
         engine.move_port(two.port, first),
@@ -201,7 +201,7 @@ fn bad_configuration_is_refused_and_nothing_is_half_done() {
         assert!(matches!(engine.create_domain(config), Err(DataplaneError::BadConfig { .. })));
     }
     let domain = engine.create_domain(DomainConfig::new("good")).expect("domain");
-    let port = |mac| PortConfig { name: "port".to_owned(), mac, open: false };
+    let port = |mac| PortConfig::new("port", mac);
     engine.create_port(domain, port(Some(mac(1)))).expect("port");
     assert!(engine.create_port(domain, port(Some(mac(1)))).is_err());
     assert!(engine.create_port(domain, port(Some(MacAddr::BROADCAST))).is_err());

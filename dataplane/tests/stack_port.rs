@@ -23,7 +23,7 @@ struct Stack {
 
 impl Stack {
     fn join(engine: &Dataplane, domain: DomainId, n: u8) -> Self {
-        let config = PortConfig { name: format!("stack-{n}"), mac: Some(mac(n)), open: false };
+        let config = PortConfig::new(format!("stack-{n}"), Some(mac(n)));
         let id = engine.create_port(domain, config).expect("port");
         let port = engine.attach_stack(id).expect("attaches");
         Self { engine: engine.clone(), id, port, gone: Vec::new() }

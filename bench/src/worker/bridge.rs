@@ -36,8 +36,7 @@ pub(super) fn serve(socket: &str, bridging: Bridging) -> Result<()> {
     let mut ports = Vec::new();
     for number in 0..bridging.ports {
         let pinned = (stations.behind() == 1).then(|| stations.address(number.into(), 0));
-        let config =
-            PortConfig { name: format!("port-{number}"), mac: pinned.map(MacAddr), open: false };
+        let config = PortConfig::new(format!("port-{number}"), pinned.map(MacAddr));
         let port = dataplane.create_port(domain, config)?;
         let listener = listen_abstract(&format!("{socket}-{number}"))?;
         dataplane.listen_memif(port, vec![listener], &MemifConfig::default())?;

@@ -11,7 +11,6 @@
 
 #![forbid(unsafe_code)]
 
-mod bucket;
 mod ports;
 mod table;
 
@@ -336,7 +335,7 @@ impl Bridge {
         if !to_gateway && let Some(reason) = self.ports.nowhere_to_flood(from) {
             return Verdict::Drop(reason);
         }
-        if self.ports.find_mut(from).is_some_and(|port| port.flood.admit(now)) {
+        if self.ports.find_mut(from).is_some_and(|port| port.flood.admit(now, 1)) {
             Verdict::Flood { to_gateway }
         } else {
             Verdict::Drop(DropReason::BumLimit)

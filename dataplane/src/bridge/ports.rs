@@ -1,9 +1,9 @@
 //! The ports of a domain: dense for flooding, found by slot in one step.
 
-use super::bucket::TokenBucket;
 use super::table::{Key, Place};
 use super::{PortGroup, PortSlot, Tick, Verdict};
 use crate::DropReason;
+use crate::bucket::TokenBucket;
 
 /// What the bridge keeps for one port.
 #[derive(Debug)]
@@ -26,14 +26,7 @@ impl Port {
             generation: 0,
             verdict: Verdict::Drop(DropReason::Malformed),
         };
-        Self {
-            slot,
-            group,
-            learnt: 0,
-            learn_limited: 0,
-            flood: TokenBucket::new(flood_rate),
-            recent,
-        }
+        Self { slot, group, learnt: 0, learn_limited: 0, flood: flood_bucket(flood_rate), recent }
     }
 }
 
@@ -166,5 +159,29 @@ impl Ports {
     }
 }
 
+/// Flooded frames that pass at once: a tenth of a second's worth, but at least this many.
+const MIN_FLOOD_BURST: u64 = 32;
+
+fn flood_bucket(rate: u32) -> TokenBucket {
+    let rate = u64::from(rate);
+    TokenBucket::new(rate, (rate / 10).max(MIN_FLOOD_BURST))
+}
+
 /// No port in this slot; also beyond any position, so `find` needs no test for it.
 const NONE: u16 = u16::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_floods_is_a_tenth_of_a_second_but_at_least_32() {
+        let admitted = |rate, tries| {
+            let mut bucket = flood_bucket(rate);
+            (0..tries).filter(|_| bucket.admit(Tick(5), 1)).count()
+        };
+        assert_eq!(admitted(10_000, 5000), 1000);
+        assert_eq!(admitted(1, 5000), 32);
+        assert_eq!(admitted(0, 5000), 5000, "no limit");
+    }
+}

@@ -28,6 +28,8 @@ pub struct Ipv6Payload {
     pub offset: usize,
     /// One fragment of several.
     pub is_fragment: bool,
+    /// A fragment that is not the first: what is at `offset` is no header.
+    pub is_later_fragment: bool,
     /// A routing header came before: the final destination may be another address.
     pub is_routed: bool,
 }
@@ -54,7 +56,7 @@ impl Ipv6Header {
     /// they are cut short or more than any honest sender uses.
     pub fn payload(&self, packet: &[u8]) -> Option<Ipv6Payload> {
         let packet = packet.get(..self.total_len)?;
-        let (mut is_fragment, mut is_routed) = (false, false);
+        let (mut is_fragment, mut is_later_fragment, mut is_routed) = (false, false, false);
         let (mut next, mut offset) = (self.next, Self::LEN);
         for _ in 0..=MAX_EXTENSIONS {
             let length = |bytes: &[u8]| usize::from(bytes[1]);
@@ -67,11 +69,21 @@ impl Ipv6Header {
                 }
                 FRAGMENT => {
                     // An atomic fragment (RFC 6946) is a whole packet.
-                    is_fragment |= be16(header?, 2)? & 0xfff9 != 0;
+                    let position = be16(header?, 2)?;
+                    is_fragment |= position & 0xfff9 != 0;
+                    is_later_fragment |= position & 0xfff8 != 0;
                     8
                 }
                 AUTHENTICATION => (length(header?) + 2) * 4,
-                _ => return Some(Ipv6Payload { protocol: next, offset, is_fragment, is_routed }),
+                _ => {
+                    return Some(Ipv6Payload {
+                        protocol: next,
+                        offset,
+                        is_fragment,
+                        is_later_fragment,
+                        is_routed,
+                    });
+                }
             };
             next = Protocol(header?[0]);
             offset += step;
@@ -81,6 +93,7 @@ impl Ipv6Header {
                     protocol: next,
                     offset,
                     is_fragment,
+                    is_later_fragment,
                     is_routed,
                 });
             }
@@ -130,6 +143,7 @@ mod tests {
             protocol: Protocol::ICMPV6,
             offset: 40,
             is_fragment: false,
+            is_later_fragment: false,
             is_routed: false,
         };
         assert_eq!(header.payload(&packet), Some(expected));
@@ -146,12 +160,16 @@ mod tests {
             protocol: Protocol::TCP,
             offset: 84,
             is_fragment: false,
+            is_later_fragment: false,
             is_routed: true,
         };
         assert_eq!(payload(&packet(HOP_BY_HOP, &extensions)), Some(expected));
         extensions[27] = 1;
         let fragment = payload(&packet(HOP_BY_HOP, &extensions)).unwrap();
-        assert!(fragment.is_fragment);
+        assert!(fragment.is_fragment && !fragment.is_later_fragment);
+        extensions[27] = 8;
+        let fragment = payload(&packet(HOP_BY_HOP, &extensions)).unwrap();
+        assert!(fragment.is_fragment && fragment.is_later_fragment);
     }
 
     #[test]

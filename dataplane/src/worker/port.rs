@@ -8,8 +8,9 @@ use memif::TxQueue;
 use memif::queue::LinkState;
 
 use crate::bridge::Tick;
-use crate::control::{MemifStatus, PortId, PortOwner, PortStatus};
+use crate::control::{DataplaneError, MemifStatus, PortId, PortOwner, PortStatus};
 use crate::counters::CounterCells;
+use crate::policy::{Guard, Limits};
 use crate::stack_port::StackOutput;
 use crate::tap::TapDevice;
 use crate::worker::fabric::Parcel;
@@ -26,6 +27,10 @@ pub(crate) struct Port {
     pub(crate) mac: Option<MacAddr>,
     /// Not isolated, whatever its domain says.
     pub(crate) open: bool,
+    /// What its frames may claim.
+    pub(crate) guard: Guard,
+    /// How many there may be.
+    pub(crate) limits: Option<Box<Limits>>,
     pub(crate) counters: Arc<CounterCells>,
     pub(crate) memif: Option<MemifOutput>,
     pub(crate) tap: Option<Arc<TapDevice>>,
@@ -49,14 +54,22 @@ pub(crate) struct MemifOutput {
 }
 
 impl Port {
-    pub(crate) fn new(id: PortId, domain: DomainId, config: &PortConfig) -> Self {
-        Self {
+    /// # Errors
+    /// When the port has no address to which its policy could hold it.
+    pub(crate) fn new(
+        id: PortId,
+        domain: DomainId,
+        config: &PortConfig,
+    ) -> Result<Self, DataplaneError> {
+        Ok(Self {
             id,
             domain,
             domain_index: usize::MAX,
             name: config.name.as_str().into(),
             mac: config.mac,
             open: config.open,
+            guard: config.policy.guard(config.mac)?,
+            limits: Limits::of(&config.policy).map(Box::new),
             counters: Arc::default(),
             memif: None,
             tap: None,
@@ -65,7 +78,7 @@ impl Port {
             parked_since: Tick(0),
             dirty: false,
             captured: false,
-        }
+        })
     }
 
     /// Who owns the endpoint's address: a connected memif client, otherwise its TAP or its stack, of

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dataplane::control::PortOwner;
 use dataplane::{
     Dataplane, DomainConfig, DomainId, DropReason, MacAddr, MemifConfig, PortConfig, PortCounters,
-    PortId, WorkerConfig,
+    PortId, PortPolicy, WorkerConfig,
 };
 use memif::queue::TxError;
 use memif::{Address, ClientConfig, ConnectError, InterfaceId, Link, RxQueue, TxQueue};
@@ -83,29 +83,40 @@ impl Station {
     }
 
     pub(crate) fn without_client(engine: &Dataplane, domain: DomainId, n: u8) -> Self {
-        Self::listening(engine, domain, n, false, &MemifConfig::default())
+        Self::listening(engine, domain, Self::config(n), &MemifConfig::default())
     }
 
     /// One that every port reaches, isolated or not.
     pub(crate) fn open_to_all(engine: &Dataplane, domain: DomainId, n: u8) -> Self {
-        let mut station = Self::listening(engine, domain, n, true, &MemifConfig::default());
+        let config = PortConfig { open: true, ..Self::config(n) };
+        let mut station = Self::listening(engine, domain, config, &MemifConfig::default());
+        station.reconnect();
+        station
+    }
+
+    /// One whose port has a policy.
+    pub(crate) fn bound(engine: &Dataplane, domain: DomainId, n: u8, policy: PortPolicy) -> Self {
+        let config = PortConfig { policy, ..Self::config(n) };
+        let mut station = Self::listening(engine, domain, config, &MemifConfig::default());
         station.reconnect();
         station
     }
 
     pub(crate) fn trusting(engine: &Dataplane, domain: DomainId, n: u8) -> Self {
         let config = MemifConfig { trust_regions: true, ..MemifConfig::default() };
-        Self::listening(engine, domain, n, false, &config)
+        Self::listening(engine, domain, Self::config(n), &config)
+    }
+
+    fn config(n: u8) -> PortConfig {
+        PortConfig::new(format!("station-{n}"), Some(mac(n)))
     }
 
     fn listening(
         engine: &Dataplane,
         domain: DomainId,
-        n: u8,
-        open: bool,
+        config: PortConfig,
         memif: &MemifConfig,
     ) -> Self {
-        let config = PortConfig { name: format!("station-{n}"), mac: Some(mac(n)), open };
         let port = engine.create_port(domain, config).expect("port");
         let (address, socket) = listening_socket();
         engine.listen_memif(port, vec![socket], memif).expect("listens");

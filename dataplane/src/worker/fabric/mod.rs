@@ -67,6 +67,8 @@ pub(crate) struct Fabric {
     targets: Vec<PortSlot>,
     scratch: Vec<u8>,
     reply: Vec<u8>,
+    /// A frame that is looked at whole.
+    copy: Vec<u8>,
 }
 
 impl Fabric {
@@ -84,6 +86,7 @@ impl Fabric {
             targets: Vec::new(),
             scratch: Vec::new(),
             reply: Vec::new(),
+            copy: Vec::new(),
         }
     }
 
@@ -124,7 +127,7 @@ impl Fabric {
         domain: DomainId,
         config: &PortConfig,
     ) -> Result<PortSlot, DataplaneError> {
-        self.insert(Port::new(id, domain, config)).map_err(|(_, error)| error)
+        self.insert(Port::new(id, domain, config)?).map_err(|(_, error)| error)
     }
 
     /// Takes a port into its domain; gives it back when the domain refuses.

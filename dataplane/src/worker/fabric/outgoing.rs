@@ -29,6 +29,15 @@ impl Outgoing<'_> {
         }
     }
 
+    /// What of it nobody can change any more: all, or its first bytes.
+    #[inline]
+    pub(super) fn private(&self) -> &[u8] {
+        match self {
+            Self::Shared { header, .. } => header,
+            Self::Private { bytes, .. } => bytes,
+        }
+    }
+
     /// Copies the frame's first bytes, at most `out.len()`; returns how many.
     pub(super) fn copy_to(&self, out: &mut [u8]) -> usize {
         match self {

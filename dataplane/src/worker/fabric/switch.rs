@@ -9,7 +9,11 @@ use crate::capture::Direction;
 use crate::control::PortOwner;
 use crate::gateway::Reply;
 use crate::offload::{BadOffload, VirtioNetHeader};
+use crate::policy::needs_more;
 use crate::{DropReason, MacAddr};
+
+/// Frames beyond this are longer than any MTU allows, and are not copied to be looked at.
+const MOST_COPIED: usize = 18 + 65_536;
 
 impl Fabric {
     /// A frame that a memif client sent.
@@ -18,6 +22,9 @@ impl Fabric {
         let mut header = [0; HEADER];
         let copied = frame.copy_to(&mut header);
         let header = &header[..copied];
+        if needs_more(header) && self.is_guarded(from) && frame.len() <= MOST_COPIED {
+            return self.ingress_copied(from, frame);
+        }
         let outgoing = Outgoing::Shared { header, frame };
         let Some(verdict) = self.admit(from, &outgoing, 0) else { return };
         match verdict {
@@ -31,6 +38,18 @@ impl Fabric {
             }
             Verdict::Gateway => self.copy_to_gateway(from, &outgoing),
         }
+    }
+
+    /// A frame of a memif client that has to be looked at whole: the receiver must get what was looked at,
+    /// and not what the sender makes of it meanwhile.
+    #[cold]
+    fn ingress_copied(&mut self, from: PortSlot, frame: &Frame<'_>) {
+        let mut bytes = std::mem::take(&mut self.copy);
+        bytes.clear();
+        bytes.resize(frame.len(), 0);
+        let copied = frame.copy_to(&mut bytes);
+        self.forward_private(from, VirtioNetHeader::PLAIN, &mut bytes[..copied]);
+        self.copy = bytes;
     }
 
     /// A frame that the endpoint's kernel sent.
@@ -49,6 +68,10 @@ impl Fabric {
             port.counters.received(bytes.len());
             return port.counters.dropped(DropReason::BadOffload);
         };
+        self.forward_private(from, offload, bytes);
+    }
+
+    fn forward_private(&mut self, from: PortSlot, offload: VirtioNetHeader, bytes: &mut [u8]) {
         let segment = offload.segmentation.map_or(0, |segmentation| usize::from(segmentation.size));
         let outgoing = Outgoing::Private { bytes, offload };
         let Some(verdict) = self.admit(from, &outgoing, segment) else { return };
@@ -65,8 +88,13 @@ impl Fabric {
         }
     }
 
-    /// Counts a frame, checks its size and asks the bridge. `segment` is the payload of the packets
-    /// that it will be cut into, 0 if it is one.
+    #[inline]
+    fn is_guarded(&self, slot: PortSlot) -> bool {
+        self.port(slot).is_some_and(|port| port.guard.is_on())
+    }
+
+    /// Counts a frame, checks its size and the port's policy, and asks the bridge. `segment` is the payload
+    /// of the packets that it will be cut into, 0 if it is one.
     #[inline]
     pub(super) fn admit(
         &mut self,
@@ -79,7 +107,7 @@ impl Fabric {
         if port.captured {
             self.capture(from, Direction::Ingress, false, frame);
         }
-        let port = self.ports[usize::from(from.0)].as_ref()?;
+        let port = self.ports[usize::from(from.0)].as_mut()?;
         let domain = self.domains.get_mut(port.domain_index)?.as_mut()?;
         let Some(&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1]) =
             frame.header().first_chunk::<14>()
@@ -92,6 +120,16 @@ impl Fabric {
         let payload = if segment > 0 { segment } else { frame.len() - 14.min(frame.len()) };
         if payload + 14 > domain.mtu + overhead {
             port.counters.dropped(DropReason::Oversize);
+            return None;
+        }
+        if let Err(reason) = port.guard.check(frame.private()) {
+            port.counters.dropped(reason);
+            return None;
+        }
+        if let Some(limits) = &mut port.limits
+            && let Err(reason) = limits.admit(self.tick, frame.len(), segment)
+        {
+            port.counters.dropped(reason);
             return None;
         }
         let dst = MacAddr([d0, d1, d2, d3, d4, d5]);

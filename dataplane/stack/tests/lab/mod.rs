@@ -61,7 +61,7 @@ impl Lab {
 
     /// A port for station `n`.
     pub(crate) fn port(&self, n: u8) -> PortId {
-        let config = PortConfig { name: format!("station-{n}"), mac: Some(mac(n)), open: false };
+        let config = PortConfig::new(format!("station-{n}"), Some(mac(n)));
         self.engine.create_port(self.domain, config).expect("port")
     }
 
