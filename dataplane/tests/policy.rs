@@ -116,13 +116,15 @@ fn a_limit_holds_for_its_port_alone() {
         two.send_now_or_later(&unicast(mac(2), mac(3), 100));
         three.send_now_or_later(&unicast(mac(3), mac(3), 60));
     }
+    let mut passed = 100;
     for (station, reason) in [(&mut one, DropReason::RatePackets), (&mut two, DropReason::RateBits)]
     {
         station.wait_until(|it| it.counters().rx_frames == 50);
         let dropped = station.counters().dropped(reason);
-        assert!((38..=40).contains(&dropped), "{reason:?}: {dropped}");
+        // One frame a second, should the machine be that slow.
+        assert!((20..=40).contains(&dropped), "{reason:?}: {dropped}");
+        passed -= dropped;
     }
     three.wait_until(|it| it.counters().dropped(DropReason::Hairpin) == 50);
-    let delivered = three.counters().tx_frames;
-    assert!((20..=24).contains(&delivered), "{delivered}");
+    assert_eq!(three.counters().tx_frames, passed);
 }

@@ -2,6 +2,8 @@
 //!
 //! Nothing in here knows Docker's JSON (that is the `docker` module) or an engine.
 
+pub mod policy;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use dataplane::MacAddr;
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use session::layout::RingSize;
+
+pub use self::policy::{Antispoof, PolicyOptions, RateLimit};
 
 /// The text is not one of Docker's object ids.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -219,6 +223,9 @@ pub struct NetworkSpec {
     /// The session options of endpoints that do not choose their own.
     #[serde(default)]
     pub session: SessionOptions,
+    /// What endpoints may send that do not choose it.
+    #[serde(default)]
+    pub policy: PolicyOptions,
 }
 
 impl NetworkSpec {
@@ -304,6 +311,9 @@ pub struct EndpointSpec {
     /// Its session options.
     #[serde(default)]
     pub session: SessionOptions,
+    /// What it may send.
+    #[serde(default)]
+    pub policy: PolicyOptions,
 }
 
 /// Transport protocol of a published port.

@@ -385,6 +385,7 @@ fn endpoint_spec(request: &EndpointRequest, mac: MacAddr, network: &NetworkSpec)
         attach: request.options.attach.unwrap_or(network.attach),
         memif: request.options.memif.clone(),
         session: request.options.session.or(network.session),
+        policy: request.options.policy.or(network.policy),
     }
 }
 

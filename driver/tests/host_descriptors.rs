@@ -15,8 +15,8 @@ use dockervpp::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use dockervpp::host::link::Links;
 use dockervpp::host::netns::NetNs;
 use dockervpp::model::{
-    AttachKind, EndpointSpec, IfName, MemifOptions, NetworkSpec, Pool, SandboxKey, SessionOptions,
-    TcpStack,
+    AttachKind, EndpointSpec, IfName, MemifOptions, NetworkSpec, PolicyOptions, Pool, SandboxKey,
+    SessionOptions, TcpStack,
 };
 
 use crate::fixture::{Sandbox, eventually, root_or_skip};
@@ -49,6 +49,7 @@ fn network() -> NetworkSpec {
         attach: AttachKind::Auto,
         tcp: TcpStack::default(),
         session: SessionOptions::default(),
+        policy: PolicyOptions::default(),
     }
 }
 
@@ -62,6 +63,7 @@ fn endpoint(network: &NetworkSpec) -> EndpointSpec {
         attach: AttachKind::Auto,
         memif: MemifOptions::default(),
         session: SessionOptions::default(),
+        policy: PolicyOptions::default(),
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use dockervpp::engine::vpp::{VclOptions, VppEngine, VppOptions};
 use dockervpp::engine::{AttachmentOptions, Engine, EngineError};
 use dockervpp::model::{
-    AttachKind, EndpointId, EndpointSpec, MemifOptions, NetworkSpec, Pool, PortMapping, Protocol,
-    SessionOptions, TcpStack,
+    AttachKind, EndpointId, EndpointSpec, MemifOptions, NetworkSpec, PolicyOptions, Pool,
+    PortMapping, Protocol, SessionOptions, TcpStack,
 };
 use kit::need::{Need, offered};
 use kit::{Vpp, wait};
@@ -36,6 +36,7 @@ fn network(number: u8) -> NetworkSpec {
         attach: AttachKind::Auto,
         tcp: TcpStack::default(),
         session: SessionOptions::default(),
+        policy: PolicyOptions::default(),
     }
 }
 
@@ -49,6 +50,7 @@ fn endpoint(number: u8, network: &NetworkSpec) -> EndpointSpec {
         attach: AttachKind::Auto,
         memif: MemifOptions::default(),
         session: SessionOptions::default(),
+        policy: PolicyOptions::default(),
     }
 }
 

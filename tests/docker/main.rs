@@ -10,6 +10,7 @@ mod lifecycle;
 mod memif;
 mod names;
 mod outside;
+mod policy;
 mod session;
 mod stress;
 mod transfer;

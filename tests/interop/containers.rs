@@ -61,7 +61,9 @@ const ONE: (&str, &str) = ("10.201.8.11", "02:42:0a:c9:08:0b");
 const TWO: (&str, &str) = ("10.201.8.12", "02:42:0a:c9:08:0c");
 
 fn network(lab: &Lab) -> Result<Network> {
-    lab.network(&["--subnet", "10.201.8.0/24", "-o", "mtu=9000", "-o", "attach=userspace"])
+    let shape = ["--subnet", "10.201.8.0/24", "-o", "mtu=9000", "-o", "attach=userspace"];
+    // testpmd writes IP addresses of its own into its frames.
+    lab.network(&[&shape[..], &["-o", "antispoof=none"]].concat())
 }
 
 /// Frames received, delivered and dropped on the port of an endpoint.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::net::{SocketType, sockopt};
-use session::broker::{Endpoint, Limits};
+use session::broker::{Endpoint, Limits, Rate};
 use session::wire::{Protocol, REQUEST_BYTES, Refusal, Reply, Request, Reuse};
 
 use support::{World, eventually, pair, receive, spec};
@@ -158,6 +158,36 @@ fn sessions_are_limited_and_a_released_lock_frees_no_memory_of_others() {
     let accepted: Vec<_> = all.iter().map(|_| listening.accept()).collect();
     drop((all, accepted));
     eventually("there is room again", || client.connect(server.at(80)).is_ok());
+}
+
+#[test]
+fn who_makes_sessions_too_fast_is_refused_and_nobody_else() {
+    let mut world = World::new();
+    // So slow that time gives nothing during the test.
+    let new_sessions = Some(Rate { per_second: 1, burst: 40 });
+    let limits = Limits { new_sessions, ..Limits::default() };
+    let server = world.endpoint(1);
+    let hasty = world.endpoint_with(Endpoint { limits, ..spec(1, 2) });
+    let listening = server.listen(80);
+    let mut refused = 0;
+    for _ in 0..100 {
+        match hasty.connect(server.at(80)) {
+            Ok(session) => drop((session, listening.accept())),
+            Err(reply) => {
+                assert_eq!(reply, Reply::Refused(Refusal::Limit));
+                refused += 1;
+            }
+        }
+    }
+    // What leads to no session costs nothing, and is answered as ever.
+    let nobody = hasty.connect(server.at(81)).map(|_| ()).unwrap_err();
+    assert_eq!(nobody, Reply::Refused(Refusal::Refused));
+    let counters = world.service.counters(hasty.key).unwrap();
+    assert_eq!((counters.connected, counters.over_rate), (100 - refused, refused));
+    assert!((30..=60).contains(&refused), "{refused}");
+    assert_eq!(counters.over_limit, 0);
+    let other = world.endpoint(3);
+    other.connect(server.at(80)).expect("others have a rate of their own");
 }
 
 /// A socket whose last close waits: data that its peer never takes, and `SO_LINGER`.

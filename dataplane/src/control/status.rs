@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{MacAddr, PortCounters};
+use crate::{Antispoof, MacAddr, PortCounters};
 
 /// A bridge domain of this engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +47,8 @@ pub struct PortStatus {
     pub name: String,
     /// Its pinned address.
     pub mac: Option<MacAddr>,
+    /// What is checked of what its devices send.
+    pub antispoof: Antispoof,
     /// The device that owns the address now.
     pub owner: PortOwner,
     /// The memif client, while one is connected.

@@ -61,6 +61,15 @@ impl Guard {
         }))
     }
 
+    /// What is checked.
+    pub fn antispoof(&self) -> Antispoof {
+        match &self.0 {
+            None => Antispoof::None,
+            Some(keys) if keys.forwards => Antispoof::Mac,
+            Some(_) => Antispoof::Full,
+        }
+    }
+
     /// Whether anything is checked.
     #[inline]
     pub fn is_on(&self) -> bool {

@@ -114,6 +114,7 @@ impl Port {
             domain: self.domain,
             name: self.name.to_string(),
             mac: self.mac,
+            antispoof: self.guard.antispoof(),
             owner: self.owner(),
             memif: self.memif.as_ref().map(|memif| memif.status.clone()),
             tap: self.tap.as_ref().map(|tap| tap.name().to_owned()),

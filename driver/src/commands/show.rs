@@ -95,6 +95,8 @@ fn endpoints(list: &[Endpoint]) -> Table {
         ("INTERFACE", Align::Left),
         ("OWNER", Align::Left),
         ("MEMIF", Align::Left),
+        ("ANTISPOOF", Align::Left),
+        ("RATES", Align::Left),
         ("PORTS", Align::Left),
     ]);
     for endpoint in list {
@@ -114,10 +116,21 @@ fn endpoints(list: &[Endpoint]) -> Table {
                 let (rx, tx) = (client.rx_queues, client.tx_queues);
                 format!("{} {rx}x{tx} queues of {}", printable(&client.name), client.ring_size)
             }),
+            optional(endpoint.antispoof.as_ref()),
+            rates(&endpoint.rates),
             ports.join(" "),
         ]);
     }
     table
+}
+
+/// Limits of frames and sessions, without what all names have in common.
+fn rates(rates: &BTreeMap<String, String>) -> String {
+    let named = rates.iter().map(|(key, rate)| {
+        let name = key.strip_prefix("rate.").unwrap_or(key);
+        format!("{name} {rate}")
+    });
+    named.collect::<Vec<_>>().join(", ")
 }
 
 fn fdb(list: &[FdbEntry]) -> Table {

@@ -127,6 +127,12 @@ pub struct Endpoint {
     pub memif: Option<Memif>,
     /// The sockets bound in the container.
     pub sockets: Vec<String>,
+    /// Under which addresses it may send: `full`, `mac` or `none`; nothing when the engine does not say.
+    #[serde(default)]
+    pub antispoof: Option<String>,
+    /// How much it may send, by the names of the options.
+    #[serde(default)]
+    pub rates: BTreeMap<String, String>,
     /// The ports that the user wants published.
     pub ports: Vec<PortMapping>,
     /// It is its container's way out.

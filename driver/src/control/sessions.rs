@@ -165,6 +165,7 @@ pub(crate) fn named(counters: &session::broker::Counters) -> NamedCounts {
         ("left-to-kernel", counters.left_to_kernel),
         ("refused", counters.refused),
         ("over-limit", counters.over_limit),
+        ("over-rate", counters.over_rate),
         ("timed-out", counters.timed_out),
         ("resumed", counters.resumed),
         ("malformed", counters.malformed),

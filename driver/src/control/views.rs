@@ -58,12 +58,15 @@ pub(super) fn endpoint(
         owner: None,
         memif: None,
         sockets: Vec::new(),
+        antispoof: None,
+        rates: spec.policy.limits().map(|(key, rate)| (key.to_owned(), rate.to_string())).collect(),
         ports: record.ports.clone(),
         external: record.external,
     };
     if let Some(status) = status {
         view.interface = status.interface;
         view.owner = Some(status.owner.to_owned());
+        view.antispoof = Some(status.antispoof.to_string());
         view.memif = status.memif.map(|client| Memif {
             name: client.name,
             rx_queues: client.rx_queues,

@@ -7,7 +7,10 @@
 use serde_json::Value;
 
 use super::wire::Options;
-use crate::model::{AttachKind, MemifOptions, RingBytes, SessionOptions, TcpStack};
+use crate::model::{
+    Antispoof, AttachKind, MemifOptions, PolicyOptions, RateLimit, RingBytes, SessionOptions,
+    TcpStack,
+};
 
 /// Every key of ours may be written with this in front.
 pub const PREFIX: &str = "dockervpp.";
@@ -38,6 +41,8 @@ pub struct NetworkOptions {
     pub tcp: TcpStack,
     /// The session options of endpoints that do not choose their own.
     pub session: SessionOptions,
+    /// What endpoints may send that do not choose it.
+    pub policy: PolicyOptions,
 }
 
 impl Default for NetworkOptions {
@@ -48,6 +53,7 @@ impl Default for NetworkOptions {
             isolation: false,
             tcp: TcpStack::default(),
             session: SessionOptions::default(),
+            policy: PolicyOptions::default(),
         }
     }
 }
@@ -61,6 +67,8 @@ pub struct EndpointOptions {
     pub memif: MemifOptions,
     /// Its session options, as far as they differ from the network's.
     pub session: SessionOptions,
+    /// What it may send, as far as that differs from the network's.
+    pub policy: PolicyOptions,
 }
 
 /// One option.
@@ -89,6 +97,14 @@ const MTU: OptionSpec<NetworkOptions> = OptionSpec {
 /// Options of `docker network create -o KEY=VALUE`.
 pub const NETWORK: &[OptionSpec<NetworkOptions>] = &[
     OptionSpec {
+        key: "antispoof",
+        values: Antispoof::VALUES,
+        default: "full with the engine embedded; with vpp there is none",
+        doc: "Under which addresses containers may send: their own Ethernet and IP addresses (full), any \
+              IP address (mac: routers), or any (none). What else they send is dropped and counted.",
+        apply: |options, text| text.antispoof().map(|it| options.policy.antispoof = Some(it)),
+    },
+    OptionSpec {
         key: "attach",
         values: "auto|userspace",
         default: "auto",
@@ -104,6 +120,28 @@ pub const NETWORK: &[OptionSpec<NetworkOptions>] = &[
         apply: |options, text| text.boolean().map(|on| options.isolation = on),
     },
     MTU,
+    OptionSpec {
+        key: "rate.bits",
+        values: RateLimit::VALUES,
+        default: "none; a burst of a tenth of a second",
+        doc: "Bits of frames a second that each container may send; engine embedded only. Sessions through \
+              shared memory are no frames.",
+        apply: |options, text| text.rate().map(|rate| options.policy.bits = Some(rate)),
+    },
+    OptionSpec {
+        key: "rate.packets",
+        values: RateLimit::VALUES,
+        default: "none; a burst of a tenth of a second",
+        doc: "Frames a second that each container may send; engine embedded only.",
+        apply: |options, text| text.rate().map(|rate| options.policy.packets = Some(rate)),
+    },
+    OptionSpec {
+        key: "rate.sessions",
+        values: RateLimit::VALUES,
+        default: "none; a burst of one second",
+        doc: "Sessions a second that each container may make.",
+        apply: |options, text| text.rate().map(|rate| options.policy.sessions = Some(rate)),
+    },
     OptionSpec {
         key: "session.limit",
         values: "0..1000000",
@@ -133,6 +171,13 @@ pub const NETWORK: &[OptionSpec<NetworkOptions>] = &[
 /// `docker network connect --driver-opt KEY=VALUE`, `driver_opts` of Compose.
 pub const ENDPOINT: &[OptionSpec<EndpointOptions>] = &[
     OptionSpec {
+        key: "antispoof",
+        values: Antispoof::VALUES,
+        default: "that of the network",
+        doc: "Under which addresses this container may send.",
+        apply: |options, text| text.antispoof().map(|it| options.policy.antispoof = Some(it)),
+    },
+    OptionSpec {
         key: "attach",
         values: "auto|userspace",
         default: "that of the network",
@@ -161,6 +206,27 @@ pub const ENDPOINT: &[OptionSpec<EndpointOptions>] = &[
         doc: "Accept memory that the container could truncate under the agent (needed by zero-copy \
               DPDK and by VPP). Only for containers that you trust as much as the agent.",
         apply: |options, text| text.boolean().map(|on| options.memif.trusted = on),
+    },
+    OptionSpec {
+        key: "rate.bits",
+        values: RateLimit::VALUES,
+        default: "that of the network",
+        doc: "Bits of frames a second that this container may send; engine embedded only.",
+        apply: |options, text| text.rate().map(|rate| options.policy.bits = Some(rate)),
+    },
+    OptionSpec {
+        key: "rate.packets",
+        values: RateLimit::VALUES,
+        default: "that of the network",
+        doc: "Frames a second that this container may send; engine embedded only.",
+        apply: |options, text| text.rate().map(|rate| options.policy.packets = Some(rate)),
+    },
+    OptionSpec {
+        key: "rate.sessions",
+        values: RateLimit::VALUES,
+        default: "that of the network",
+        doc: "Sessions a second that this container may make.",
+        apply: |options, text| text.rate().map(|rate| options.policy.sessions = Some(rate)),
     },
     OptionSpec {
         key: "session.limit",
@@ -350,6 +416,14 @@ impl Text {
         }
     }
 
+    fn antispoof(&self) -> Result<Antispoof, &'static str> {
+        self.0.parse().map_err(|()| Antispoof::VALUES)
+    }
+
+    fn rate(&self) -> Result<RateLimit, &'static str> {
+        self.0.parse().map_err(|_| RateLimit::VALUES)
+    }
+
     fn boolean(&self) -> Result<bool, &'static str> {
         match self.0.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => Ok(true),
@@ -446,7 +520,8 @@ mod tests {
         assert_eq!(
             error,
             "unknown option `attatch` (did you mean `attach`?); a network of this driver knows \
-             `attach`, `isolation`, `mtu`, `session.limit`, `session.ring`, `tcp`"
+             `antispoof`, `attach`, `isolation`, `mtu`, `rate.bits`, `rate.packets`, \
+             `rate.sessions`, `session.limit`, `session.ring`, `tcp`"
         );
         let error = endpoint(json!({"dockervpp.memif.secert": "x"})).unwrap_err().to_string();
         assert!(error.contains("did you mean `memif.secret`?"), "{error}");
@@ -501,6 +576,21 @@ mod tests {
         let own = endpoint(json!({"session.limit": "0"})).unwrap();
         let both = own.session.or(network.session);
         assert_eq!((both.ring, both.limit), (network.session.ring, Some(0)));
+    }
+
+    #[test]
+    fn policies_are_read_and_taken_over() {
+        let network = network(&json!({"antispoof": "MAC", "rate.bits": "1G", "rate.packets": 500}));
+        let network = network.unwrap().policy;
+        let own = endpoint(json!({"rate.bits": "none", "rate.sessions": "10/20"})).unwrap().policy;
+        let both = own.or(network);
+        assert_eq!(both.antispoof, Some(Antispoof::Mac));
+        let limits: Vec<_> = both.limits().map(|(key, it)| format!("{key}={it}")).collect();
+        assert_eq!(limits, ["rate.packets=500", "rate.sessions=10/20"]);
+        let error = endpoint(json!({"antispoof": "some"})).unwrap_err().to_string();
+        assert_eq!(error, "option `antispoof` must be full|mac|none, not `some`");
+        let error = endpoint(json!({"rate.bits": "0"})).unwrap_err().to_string();
+        assert!(error.starts_with("option `rate.bits` must be none or RATE"), "{error}");
     }
 
     #[test]

@@ -131,6 +131,7 @@ impl wire::CreateNetworkRequest {
             attach: options.attach,
             tcp: options.tcp,
             session: options.session,
+            policy: options.policy,
         })
     }
 }

@@ -15,7 +15,7 @@ use super::{
     Attachment, CaptureScope, EndpointStatus, Engine, EngineError, FdbLine, FrameSource, Restored,
 };
 use crate::model::{
-    EndpointId, EndpointSpec, NetworkId, NetworkSpec, PortMapping, Protocol, SandboxKey,
+    Antispoof, EndpointId, EndpointSpec, NetworkId, NetworkSpec, PortMapping, Protocol, SandboxKey,
 };
 
 /// What happens at the chosen call.
@@ -249,6 +249,7 @@ impl Engine for FakeEngine {
     ) -> Result<Option<EndpointStatus>, EngineError> {
         Ok(self.inner().endpoints.get(endpoint).map(|(_, joined)| EndpointStatus {
             owner: "none",
+            antispoof: Antispoof::None,
             interface: joined.as_ref().map(|_| "eth0".to_owned()),
             memif: None,
             sockets: joined.iter().map(|_| "@dockervpp/memif".to_owned()).collect(),

@@ -21,7 +21,8 @@ use serde::Serialize;
 pub use self::attachment::AttachmentOptions;
 use self::session::{ListenerStatus, SessionStatus};
 use crate::model::{
-    EndpointId, EndpointSpec, IfName, NetworkId, NetworkSpec, PortMapping, Protocol, SandboxKey,
+    Antispoof, EndpointId, EndpointSpec, IfName, NetworkId, NetworkSpec, PortMapping, Protocol,
+    SandboxKey,
 };
 
 /// An engine: `embedded`, `vpp`, or `fake` for tests.
@@ -187,6 +188,8 @@ pub enum Restored {
 pub struct EndpointStatus {
     /// What owns the address: `none`, `tap`, `stack` or `memif`.
     pub owner: &'static str,
+    /// Under which addresses it may send.
+    pub antispoof: Antispoof,
     /// Name of the interface in the container, once known.
     pub interface: Option<String>,
     /// The memif client, while one is connected.

@@ -11,8 +11,8 @@ use dockervpp::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use dockervpp::engine::{AttachmentOptions, Engine, EngineError, Restored};
 use dockervpp::host::link::{Link, Links};
 use dockervpp::model::{
-    AttachKind, EndpointId, EndpointSpec, IfName, MemifOptions, NetworkSpec, Pool, SandboxKey,
-    SessionOptions, TcpStack,
+    AttachKind, EndpointId, EndpointSpec, IfName, MemifOptions, NetworkSpec, PolicyOptions, Pool,
+    SandboxKey, SessionOptions, TcpStack,
 };
 
 use crate::fixture::{Sandbox, eventually, root_or_skip, run};
@@ -49,6 +49,7 @@ pub(crate) fn network() -> NetworkSpec {
         attach: AttachKind::Auto,
         tcp: TcpStack::default(),
         session: SessionOptions::default(),
+        policy: PolicyOptions::default(),
     }
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn endpoint(network: &NetworkSpec, host: u8, attach: AttachKind) -> E
         attach,
         memif: MemifOptions::default(),
         session: SessionOptions::default(),
+        policy: PolicyOptions::default(),
     }
 }
 

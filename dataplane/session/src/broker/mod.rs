@@ -15,6 +15,8 @@
 pub mod core;
 pub mod io;
 
-pub use self::core::{Counters, Endpoint, EndpointKey, Limits, ListenerId, NetworkKey, SessionId};
+pub use self::core::{
+    Counters, Endpoint, EndpointKey, Limits, ListenerId, NetworkKey, Rate, SessionId,
+};
 pub use self::io::{Attempt, Handle, Joined, ListenAt, NetworkStack, NotAccepted};
 pub use self::io::{ListenerView, Options, Service, SessionState, SessionView};

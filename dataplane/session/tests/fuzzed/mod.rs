@@ -27,7 +27,7 @@ pub(crate) fn session_wire(data: &[u8]) {
 /// Endpoints: two of one network, two of another with the same addresses.
 const ENDPOINTS: u8 = 4;
 
-const LIMITS: Limits = Limits { sessions: 8, listeners: 4, waiting: 4 };
+const LIMITS: Limits = Limits { sessions: 8, listeners: 4, waiting: 4, new_sessions: None };
 
 /// Each step begins with one byte: the low two bits say which endpoint, the next three what happens, the
 /// rest whether backlogs have room. A message of an endpoint follows as [`REQUEST_BYTES`] bytes, of

@@ -90,6 +90,7 @@ impl Endpoint {
     fn session_endpoint(&self) -> broker::Endpoint {
         let SessionOptions { ring, limit } = self.spec.session;
         let limits = broker::Limits::default();
+        let new_sessions = self.spec.policy.sessions.and_then(|limit| limit.rate(|rate| rate));
         broker::Endpoint {
             network: self.session_network,
             ipv4: self.spec.ipv4.map(|net| net.addr()),
@@ -100,7 +101,12 @@ impl Endpoint {
             },
             isolated: self.network.isolation,
             ring_size: ring.map_or(RingSize::DEFAULT, |ring| ring.0),
-            limits: broker::Limits { sessions: limit.unwrap_or(limits.sessions), ..limits },
+            limits: broker::Limits {
+                sessions: limit.unwrap_or(limits.sessions),
+                new_sessions: new_sessions
+                    .map(|(per_second, burst)| broker::Rate { per_second, burst }),
+                ..limits
+            },
         }
     }
 

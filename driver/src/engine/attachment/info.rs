@@ -131,6 +131,7 @@ mod tests {
             attach: AttachKind::Auto,
             tcp: TcpStack::default(),
             session: crate::model::SessionOptions::default(),
+            policy: crate::model::PolicyOptions::default(),
         }
     }
 
@@ -144,6 +145,7 @@ mod tests {
             attach: AttachKind::Userspace,
             memif: crate::model::MemifOptions::default(),
             session: crate::model::SessionOptions::default(),
+            policy: crate::model::PolicyOptions::default(),
         }
     }
 

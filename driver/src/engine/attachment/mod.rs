@@ -50,7 +50,7 @@ use super::{Attachment, EndpointStatus, EngineError, FrameSource, MemifClient, R
 use crate::host::netns::NetNs;
 use crate::host::socket::AbstractName;
 use crate::host::watch::Watch;
-use crate::model::{EndpointId, EndpointSpec, SandboxKey};
+use crate::model::{Antispoof, EndpointId, EndpointSpec, SandboxKey};
 
 /// How endpoints are attached to containers.
 #[derive(Debug, Clone)]
@@ -239,6 +239,7 @@ impl Attachments {
         let outlook = found.outlook();
         Ok(Some(EndpointStatus {
             owner: owner_name(status.owner),
+            antispoof: antispoof(status.antispoof),
             interface: outlook.interface,
             memif: status.memif.map(|memif| MemifClient {
                 name: memif.peer,
@@ -301,6 +302,14 @@ fn owner_name(owner: control::PortOwner) -> &'static str {
         control::PortOwner::Tap => "tap",
         control::PortOwner::Stack => "stack",
         control::PortOwner::Memif => "memif",
+    }
+}
+
+fn antispoof(antispoof: dataplane::Antispoof) -> Antispoof {
+    match antispoof {
+        dataplane::Antispoof::None => Antispoof::None,
+        dataplane::Antispoof::Mac => Antispoof::Mac,
+        dataplane::Antispoof::Full => Antispoof::Full,
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod network;
 mod outside;
+mod policy;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,6 +16,7 @@ use session::broker::NetworkKey;
 
 use self::network::domain_config;
 use self::outside::Outside;
+use self::policy::port_policy;
 use super::attachment::{
     AttachmentOptions, Attachments, Endpoint, MemifService, different, gateway_mac,
 };
@@ -107,7 +109,7 @@ impl EmbeddedEngine {
     ) -> Result<PortId, EngineError> {
         let dataplane = self.attachments.dataplane();
         let mac = Some(gateway_mac(&spec.id));
-        let config = PortConfig { name: "gateway".to_owned(), mac, open: true };
+        let config = PortConfig { open: true, ..PortConfig::new("gateway", mac) };
         let port = dataplane.create_port(domain, config)?;
         let opened = outside.open(spec);
         let attached = opened.and_then(|tap| Ok(dataplane.attach_tap(port, tap)?));
@@ -196,8 +198,10 @@ impl Engine for EmbeddedEngine {
     fn create_endpoint(&self, endpoint: &EndpointSpec) -> Result<(), EngineError> {
         let Network { spec, domain, .. } = self.network(&endpoint.network)?;
         self.attachments.create(endpoint, || {
-            let name = endpoint.id.short().to_owned();
-            let config = PortConfig { name, mac: Some(endpoint.mac), open: false };
+            let config = PortConfig {
+                policy: port_policy(endpoint),
+                ..PortConfig::new(endpoint.id.short(), Some(endpoint.mac))
+            };
             let port = self.attachments.dataplane().create_port(domain, config)?;
             Ok(Endpoint::new(endpoint.clone(), spec, NetworkKey(domain.0.into()), port))
         })

@@ -43,6 +43,7 @@ mod tests {
             attach: AttachKind::Auto,
             tcp: TcpStack::default(),
             session: crate::model::SessionOptions::default(),
+            policy: crate::model::PolicyOptions::default(),
         }
     }
 

@@ -134,6 +134,7 @@ mod tests {
         };
         let mut status = EndpointStatus {
             owner: "memif",
+            antispoof: crate::model::Antispoof::None,
             interface: None,
             memif: None,
             sockets: Vec::new(),

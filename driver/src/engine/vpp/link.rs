@@ -90,9 +90,7 @@ impl Links {
         joined: bool,
     ) -> Result<(PortId, Option<PortId>), (EngineError, Vec<PortId>)> {
         let create = |name: String, mac| {
-            dataplane
-                .create_port(domain, PortConfig { name, mac, open: false })
-                .map_err(EngineError::from)
+            dataplane.create_port(domain, PortConfig::new(name, mac)).map_err(EngineError::from)
         };
         let name = endpoint.id.short();
         let port = create(name.to_owned(), Some(endpoint.mac)).map_err(|error| (error, vec![]))?;

@@ -8,6 +8,7 @@
 //! * `tag`, `state`: objects of VPP, and how this agent's are known.
 //! * `plan`: what VPP should have; `observe`: what it has; `diff`: the steps between. Pure.
 //! * `inspect`, `apply`: asking and telling VPP; `controller`: when that is done.
+//! * `policy`: what nobody may rely on here.
 //! * `container`: memif sockets in containers; `publish`: who has which port of the host.
 //! * `hosts`: endpoints in VPP's own host stack, and their processes.
 //! * `link`: between the agent's port and VPP; `counters`: what VPP counts.
@@ -25,6 +26,7 @@ mod inspect;
 mod link;
 mod observe;
 mod plan;
+mod policy;
 mod publish;
 mod required;
 mod state;
@@ -231,6 +233,7 @@ impl Engine for VppEngine {
     }
 
     fn create_network(&self, network: &NetworkSpec) -> Result<(), EngineError> {
+        policy::check(&network.policy)?;
         let tag = Tag::network(&network.id);
         if network.tcp == TcpStack::Vcl && self.controller.is_whole() {
             self.check_host_stack(network.mtu)?;
@@ -258,6 +261,7 @@ impl Engine for VppEngine {
     }
 
     fn create_endpoint(&self, endpoint: &EndpointSpec) -> Result<(), EngineError> {
+        policy::check(&endpoint.policy)?;
         let Network { spec, key } = self.network(&endpoint.network)?;
         let subject = Tag::port(&endpoint.id, Side::Link).subject();
         let in_vpp = spec.tcp_of(endpoint.attach) == Some(TcpStack::Vcl);

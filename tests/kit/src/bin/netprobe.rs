@@ -7,6 +7,7 @@
 //! * `netprobe fetch ADDRESS:PORT` reads a TCP connection to its end.
 //! * `netprobe echo PORT` sends back what comes over TCP and UDP, and says from whom it came.
 //! * `netprobe ask stream|datagrams ADDRESS:PORT BYTES` sends so much to a server that echoes, and compares.
+//! * `netprobe frames SOCKET COUNT HEX…` sends these frames over memif, all of them so many times, and stays.
 //!
 //! `serve` and `fetch` print a checksum of all bytes, and the time that they took.
 
@@ -21,10 +22,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use memif::queue::TxError;
+use memif::{Address, ClientConfig, InterfaceId};
 
 const USAGE: &str = "netprobe info [SOCKET] | flood TO SECONDS [SIZE] | sink PORT SECONDS | \
                      serve PORT MEGABYTES | fetch FROM | echo PORT | \
-                     ask stream|datagrams TO BYTES";
+                     ask stream|datagrams TO BYTES | frames SOCKET COUNT HEX…";
 
 /// How long the sink waits for the first packet.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         ["echo", port] => echo(port),
         ["ask", "stream", to, bytes] => ask_stream(to, bytes),
         ["ask", "datagrams", to, bytes] => ask_datagrams(to, bytes),
+        ["frames", socket, count, ref frames @ ..] => send_frames(socket, count, frames),
         _ => Err(anyhow::anyhow!("usage: {USAGE}")),
     };
     match done {
@@ -261,6 +265,34 @@ fn ask_datagrams(to: &str, bytes: &str) -> Result<()> {
     }
     println!("{count} datagrams from {}", socket.local_addr()?);
     Ok(())
+}
+
+fn send_frames(socket: &str, count: &str, frames: &[&str]) -> Result<()> {
+    let address: Address = socket.parse()?;
+    let count: u32 = count.parse().context("a number of times")?;
+    let frames: Vec<_> = frames.iter().map(|frame| octets(frame)).collect::<Result<_>>()?;
+    let mut link = memif::connect(&address, ClientConfig::new(InterfaceId::default()), PATIENCE)?;
+    let queue = link.take_queues().context("the link has no queues")?.tx.into_iter().next();
+    let mut queue = queue.context("the link has no transmit queue")?;
+    for frame in (0..count).flat_map(|_| &frames) {
+        while let Err(error) = queue.push(frame.as_slice()) {
+            ensure!(error == TxError::Full, "a frame was not sent: {error}");
+            queue.flush()?;
+            thread::yield_now();
+        }
+    }
+    queue.flush()?;
+    println!("sent {}", u64::from(count) * frames.len() as u64);
+    // With the link its frames would go.
+    loop {
+        thread::park();
+    }
+}
+
+fn octets(hex: &str) -> Result<Vec<u8>> {
+    ensure!(hex.len() % 2 == 0 && hex.is_ascii(), "a frame is pairs of hexadecimal digits");
+    let octet = |at| u8::from_str_radix(&hex[at..at + 2], 16).context("not hexadecimal");
+    (0..hex.len()).step_by(2).map(octet).collect()
 }
 
 fn print_rate(what: &str, packets: u64, time: Duration, refused: u64) -> Result<()> {

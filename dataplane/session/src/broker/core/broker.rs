@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::endpoint::{Counters, Endpoint, Resident};
 use super::key::{EndpointKey, ListenerId, NetworkKey, SessionId};
@@ -328,6 +329,22 @@ impl Broker {
         for key in grant.endpoints() {
             self.count(key, |counters| counters.sessions = counters.sessions.saturating_sub(1));
         }
+    }
+
+    /// Lets a connect that led to `verdict` go on if the rate of its endpoint allows it; counts it if not,
+    /// and takes the session back that was granted. What is left to the kernel, or refused, costs nothing.
+    pub fn admit_rate(&mut self, client: EndpointKey, verdict: &Verdict, now: Duration) -> bool {
+        if matches!(verdict, Verdict::UseKernel | Verdict::Refuse(_)) {
+            return true;
+        }
+        let resident = self.endpoints.get_mut(&client);
+        let admitted = resident.is_none_or(|resident| resident.admit_session(now));
+        if let Verdict::Place(grant, _) = verdict
+            && !admitted
+        {
+            self.end(grant);
+        }
+        admitted
     }
 
     /// Whether an endpoint may have one more session.

@@ -1,9 +1,11 @@
 //! An endpoint, its limits and its counters.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use super::key::NetworkKey;
 use super::ports::PortTable;
+use super::rate::{Meter, Rate};
 use super::tuples::Tuples;
 use crate::layout::RingSize;
 
@@ -16,11 +18,13 @@ pub struct Limits {
     pub listeners: u32,
     /// Connects that wait for a full backlog.
     pub waiting: u32,
+    /// Sessions that it makes in a second; none is no limit.
+    pub new_sessions: Option<Rate>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { sessions: 16_384, listeners: 4096, waiting: 1024 }
+        Self { sessions: 16_384, listeners: 4096, waiting: 1024, new_sessions: None }
     }
 }
 
@@ -88,6 +92,8 @@ pub struct Counters {
     pub refused: u64,
     /// Requests that were refused for a limit.
     pub over_limit: u64,
+    /// Connects that were refused because the endpoint made too many sessions in a short time.
+    pub over_rate: u64,
     /// Connects that waited for a full backlog in vain.
     pub timed_out: u64,
     /// Sessions whose memory was given out again.
@@ -112,6 +118,7 @@ pub(super) struct Resident {
     pub(super) ports: PortTable,
     pub(super) tuples: Tuples,
     pub(super) counters: Counters,
+    made: Meter,
 }
 
 impl Resident {
@@ -123,7 +130,15 @@ impl Resident {
             ports: PortTable::default(),
             tuples: Tuples::default(),
             counters: Counters::default(),
+            made: Meter::default(),
         }
+    }
+
+    /// Takes one of the sessions that it may make in a second; `false`, and counted, when none is left.
+    pub(super) fn admit_session(&mut self, now: Duration) -> bool {
+        let admitted = self.spec.limits.new_sessions.is_none_or(|rate| self.made.admit(rate, now));
+        self.counters.over_rate += u64::from(!admitted);
+        admitted
     }
 
     pub(super) fn has_session_room(&self) -> bool {

@@ -3,6 +3,7 @@
 //! * `key`: names.
 //! * `ports`: who listens where.
 //! * `tuples`: who is connected from where.
+//! * `rate`: sessions in a second.
 //! * `endpoint`: an endpoint, its limits and its counters.
 //! * `broker`: endpoints, and where a request leads.
 //! * `registry`: the sessions there are.
@@ -15,6 +16,7 @@ pub mod broker;
 pub mod endpoint;
 pub mod key;
 pub mod ports;
+pub mod rate;
 pub mod registry;
 #[cfg(test)]
 mod tests;
@@ -25,3 +27,4 @@ pub use self::broker::{Ask, Broker, Grant, Verdict};
 pub use self::endpoint::{Counters, Endpoint, Limits};
 pub use self::key::{EndpointKey, ListenerId, NetworkKey, SessionId};
 pub use self::ports::{Binding, Local, Room};
+pub use self::rate::Rate;

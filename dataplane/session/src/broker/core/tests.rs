@@ -10,6 +10,7 @@ use super::broker::{Ask, Broker, Grant, ListenVerdict, Verdict};
 use super::endpoint::{Endpoint, Limits};
 use super::key::{EndpointKey, ListenerId, NetworkKey, SessionId};
 use super::ports::{Binding, Choice, Local, PortTable, Room};
+use super::rate::Rate;
 use super::registry::{Record, Registry};
 use super::tuples::{EPHEMERAL, Tuple, Tuples};
 use super::waiting::{Waiter, Waiting};
@@ -339,6 +340,30 @@ fn limits_hold_on_both_sides() {
     assert!(matches!(broker.connect(other, &inward, free), Verdict::Place(..)));
 }
 
+#[test]
+fn a_rate_is_paid_for_sessions_only_and_what_it_refuses_is_taken_back() {
+    let mut broker = Broker::default();
+    let [client, server] = [1, 2].map(EndpointKey);
+    let new_sessions = Some(Rate { per_second: 1, burst: 1 });
+    let limits = Limits { new_sessions, ..Limits::default() };
+    broker.add_endpoint(client, Endpoint { limits, ..spec(1, 1, false) });
+    broker.add_endpoint(server, spec(1, 2, false));
+    listen(&mut broker, server, SocketAddr::new(v4(2), 80), 1);
+    let mut connect = |room, now| {
+        let verdict = broker.connect(client, &ask(SocketAddr::new(v4(2), 80)), |_| room);
+        let admitted = broker.admit_rate(client, &verdict, Duration::from_secs(now));
+        let counters = *broker.counters(client).unwrap();
+        (admitted, counters.sessions, counters.over_rate)
+    };
+    assert_eq!(connect(Room::Free, 100), (true, 1, 0));
+    assert_eq!(connect(Room::Free, 100), (false, 1, 1));
+    assert_eq!(connect(Room::Full, 100), (false, 1, 2), "who would wait pays too");
+    assert_eq!(connect(Room::Free, 101), (true, 2, 2));
+    for verdict in [Verdict::UseKernel, Verdict::Refuse(Refusal::Refused)] {
+        assert!(broker.admit_rate(client, &verdict, Duration::from_secs(101)));
+    }
+}
+
 /// One step of a life of a broker.
 #[derive(Debug, Clone)]
 enum Step {
@@ -378,7 +403,7 @@ proptest! {
     #[test]
     fn sessions_stay_in_their_network_and_are_counted(steps in prop::collection::vec(step(), 1..80)) {
         let mut broker = Broker::default();
-        let limits = Limits { sessions: 6, listeners: 4, waiting: 4 };
+        let limits = Limits { sessions: 6, listeners: 4, waiting: 4, new_sessions: None };
         let add = |broker: &mut Broker, key: u64| {
             let last = u8::try_from(key % 2).expect("small");
             let endpoint = Endpoint { limits, ..spec(key / 2, last, key.is_multiple_of(2)) };

@@ -201,6 +201,13 @@ impl State {
             self.sweep_for_room(now);
             verdict = self.decide(&waiter);
         }
+        if !self.broker.admit_rate(client, &verdict, now) {
+            // Counted as what it is, and not as a limit.
+            if send(&waiter.answer, &Reply::Refused(Refusal::Limit), &[]).is_err() {
+                self.broker.count(client, |counters| counters.undelivered += 1);
+            }
+            return self.discard(client, [waiter.answer]);
+        }
         let Verdict::Wait(server) = verdict else { return self.conclude(waiter, verdict) };
         let waiting = self.broker.counters(client).map_or(u64::MAX, |counters| counters.waiting);
         let limit = self.broker.endpoint(client).map_or(0, |endpoint| endpoint.limits.waiting);

@@ -99,7 +99,7 @@ pub(super) struct Plan {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::model::{AttachKind, Pool, Protocol, SessionOptions, TcpStack};
+    use crate::model::{AttachKind, PolicyOptions, Pool, Protocol, SessionOptions, TcpStack};
 
     pub(in super::super) fn network(internal: bool) -> NetworkSpec {
         NetworkSpec {
@@ -118,6 +118,7 @@ pub(super) mod tests {
             attach: AttachKind::Auto,
             tcp: TcpStack::default(),
             session: SessionOptions::default(),
+            policy: PolicyOptions::default(),
         }
     }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::state::TCP;
 use super::*;
-use crate::model::{AttachKind, MemifOptions, Pool, SessionOptions, TcpStack};
+use crate::model::{AttachKind, MemifOptions, PolicyOptions, Pool, SessionOptions, TcpStack};
 
 fn network(number: u8, gateways: (bool, bool), mtu: u32, isolation: bool) -> NetworkSpec {
     NetworkSpec {
@@ -25,6 +25,7 @@ fn network(number: u8, gateways: (bool, bool), mtu: u32, isolation: bool) -> Net
         attach: AttachKind::Auto,
         tcp: TcpStack::default(),
         session: SessionOptions::default(),
+        policy: PolicyOptions::default(),
     }
 }
 
@@ -50,6 +51,7 @@ pub(in crate::engine::vpp) fn endpoint(
             attach: AttachKind::Auto,
             memif: MemifOptions::default(),
             session: SessionOptions::default(),
+            policy: PolicyOptions::default(),
         },
         rest: Rest::Link(link_socket(Path::new("/run/dockervpp/vpp"), &id)),
         memif: sides.iter().map(|side| (*side, container_socket(&sandbox, &name(side)))).collect(),
