@@ -244,6 +244,23 @@ fn relieved_containers_may_send_what_they_like() {
     });
 }
 
+/// Frames between neighbours of an isolated network are counted as what they are.
+#[test]
+fn what_isolation_drops_is_counted() {
+    bridge_test(|lab| {
+        let network = lab.network(&[&TWO_FAMILIES[..], &["-o", "isolation=true"]].concat())?;
+        let image = Image::examples()?;
+        let (one, two) = (Container::idle(&image, &network)?, Container::idle(&image, &network)?);
+        let (own, other) = (Station::of(&one, &network)?, Station::of(&two, &network)?);
+        let _sending = send(&one, 100, &[own.datagram(own.ipv4, &other)])?;
+        wait::until_ok(SOON, "all are counted", || {
+            let line = counted(lab, &one, &network)?;
+            ensure!(number(&line["drops"], "isolated") == 100, "{line}");
+            Ok(())
+        })
+    });
+}
+
 /// Over a stretch of time that is measured no more passes than the limit allows; a neighbour's is its own.
 #[test]
 fn rates_hold_for_each_container() {

@@ -7,6 +7,7 @@
 
 mod bridge;
 mod codec;
+mod policy;
 mod ring;
 mod session;
 
@@ -44,6 +45,19 @@ const WORKLOADS: &[Workload] = &[
         run: bridge::forward_run,
     },
     Workload { name: "bridge-flood", version: 1, operations: bridge::PORTS, run: bridge::flood },
+    Workload {
+        name: "policy-check-ipv4",
+        version: 1,
+        operations: policy::FRAMES,
+        run: policy::check_ipv4,
+    },
+    Workload {
+        name: "policy-check-ipv6",
+        version: 1,
+        operations: policy::FRAMES,
+        run: policy::check_ipv6,
+    },
+    Workload { name: "policy-limits", version: 1, operations: policy::FRAMES, run: policy::limits },
     Workload { name: "session-write-read-64", version: 1, operations: 1, run: session::small },
     Workload { name: "session-write-read-64k", version: 1, operations: 1, run: session::large },
     Workload { name: "session-datagram", version: 1, operations: 1, run: session::datagram },
