@@ -302,7 +302,7 @@ fn rates_hold_for_each_container() {
         ensure!(rates.iter().any(|it| it["rate.bits"] == "1000000/100000"), "{rates:?}");
         let undisturbed = counted(lab, &two, &network)?;
         ensure!(number(&undisturbed["drops"], "rate-packets") == 0, "{undisturbed}");
-        two.pings(network.gateway(0)?.parse()?, SOON)
+        two.pings(three.address(&network)?, SOON)
     });
 }
 
