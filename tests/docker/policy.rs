@@ -87,7 +87,7 @@ impl Station {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|octet| format!("{octet:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, octet| text + &format!("{octet:02x}"))
 }
 
 /// Sends frames over the container's memif socket, each `count` times; the link stays.

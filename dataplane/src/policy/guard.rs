@@ -17,19 +17,16 @@ pub struct Guard(Option<Keys>);
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
     pub(super) mac: MacAddr,
-    /// [`MacAddr::to_bits`].
-    mac_bits: u64,
+    /// Ethernet source and type of an IPv4 and of an IPv6 frame, as they stand in memory.
+    start4: [u8; 8],
+    start6: [u8; 8],
     /// Packets of others may be forwarded.
     pub(super) forwards: bool,
-    /// The octets of the address in network order as a number, or [`NO_IPV4`].
-    ipv4: u64,
+    ipv4: Option<[u8; 4]>,
     /// The address, or `link_local` once more.
-    ipv6: u128,
-    link_local: u128,
+    ipv6: [u8; 16],
+    link_local: [u8; 16],
 }
-
-/// No IPv4 address is this number.
-const NO_IPV4: u64 = u64::MAX;
 
 /// VLAN tags that are looked behind. A host takes any number of tags for VLAN 0 away (IEEE 802.1p), so a
 /// frame with more cannot pass unchecked.
@@ -40,9 +37,6 @@ const HEAD4: usize = EthernetHeader::LEN + 20;
 /// Ethernet and IPv6 headers.
 const HEAD6: usize = EthernetHeader::LEN + Ipv6Header::LEN;
 
-const IPV4: [u8; 2] = EtherType::IPV4.0.to_be_bytes();
-const IPV6: [u8; 2] = EtherType::IPV6.0.to_be_bytes();
-
 impl Guard {
     pub(super) fn new(
         antispoof: Antispoof,
@@ -51,13 +45,18 @@ impl Guard {
         ipv6: Option<Ipv6Addr>,
     ) -> Self {
         let link_local = mac.link_local();
+        let start = |ether_type: EtherType| {
+            let ([m0, m1, m2, m3, m4, m5], [t0, t1]) = (mac.0, ether_type.0.to_be_bytes());
+            [m0, m1, m2, m3, m4, m5, t0, t1]
+        };
         Self(Some(Keys {
             mac,
-            mac_bits: mac.to_bits(),
+            start4: start(EtherType::IPV4),
+            start6: start(EtherType::IPV6),
             forwards: antispoof != Antispoof::Full,
-            ipv4: ipv4.map_or(NO_IPV4, |ip| ip.to_bits().into()),
-            ipv6: ipv6.unwrap_or(link_local).to_bits(),
-            link_local: link_local.to_bits(),
+            ipv4: ipv4.map(|ip| ip.octets()),
+            ipv6: ipv6.unwrap_or(link_local).octets(),
+            link_local: link_local.octets(),
         }))
     }
 
@@ -135,19 +134,14 @@ impl Keys {
     #[inline]
     fn is_plain(&self, frame: &[u8]) -> bool {
         let Some(head) = frame.first_chunk::<HEAD4>() else { return false };
-        let [_, _, _, _, _, _, s0, s1, s2, s3, s4, s5, t0, t1, ..] = *head;
-        if MacAddr([s0, s1, s2, s3, s4, s5]).to_bits() != self.mac_bits {
-            return false;
+        let start = octets(head, 6);
+        if start == Some(&self.start4) {
+            return octets(head, 26) == self.ipv4.as_ref() || self.forwards;
         }
-        if [t0, t1] == IPV4 {
-            let source = u32::from_be_bytes([head[26], head[27], head[28], head[29]]);
-            return self.ipv4 == u64::from(source) || self.forwards;
-        }
-        let Some(head) = frame.first_chunk::<HEAD6>().filter(|_| [t0, t1] == IPV6) else {
-            return false;
-        };
-        let source = head[22..].first_chunk().map(|octets| u128::from_be_bytes(*octets));
-        (source == Some(self.ipv6) || self.forwards) && !may_be_discovery(head[20])
+        let Some(head) = frame.first_chunk::<HEAD6>() else { return false };
+        start == Some(&self.start6)
+            && !may_be_discovery(head[20])
+            && (octets(head, 22) == Some(&self.ipv6) || self.forwards)
     }
 
     #[inline(never)]
@@ -184,7 +178,9 @@ impl Keys {
 
     fn look_at_ipv6(&self, packet: &[u8]) -> Result<(), DropReason> {
         let head = packet.first_chunk::<{ Ipv6Header::LEN }>().ok_or(DropReason::Malformed)?;
-        let [source, destination] = [8, 24].map(|at| address(&head[at..]));
+        let address = |at| octets::<16>(head, at).copied().map(Ipv6Addr::from);
+        let source = address(8).ok_or(DropReason::Malformed)?;
+        let destination = address(24).ok_or(DropReason::Malformed)?;
         // Who has no address yet asks its neighbours (RFC 4861, RFC 4862, RFC 3810).
         let asks = source.is_unspecified() && destination.is_multicast();
         if !(self.forwards || self.has_ipv6(source) || asks) {
@@ -226,12 +222,12 @@ impl Keys {
     }
 
     fn has_ipv4(&self, ip: Ipv4Addr) -> bool {
-        self.ipv4 == u64::from(ip.to_bits())
+        self.ipv4 == Some(ip.octets())
     }
 
     /// Whether an IPv6 address is the endpoint's.
     pub(super) fn has_ipv6(&self, ip: Ipv6Addr) -> bool {
-        let ip = ip.to_bits();
+        let ip = ip.octets();
         ip == self.ipv6 || ip == self.link_local
     }
 }
@@ -249,7 +245,8 @@ fn first_fragment(protocol: Protocol, message: &[u8]) -> Result<(), DropReason> 
     }
 }
 
-/// The address at the start of `bytes`, of which there are enough.
-fn address(bytes: &[u8]) -> Ipv6Addr {
-    bytes.first_chunk().map_or(Ipv6Addr::UNSPECIFIED, |octets| Ipv6Addr::from(*octets))
+/// The octets at `at`.
+#[inline]
+fn octets<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
+    bytes.get(at..)?.first_chunk()
 }

@@ -290,7 +290,10 @@ fn send_frames(socket: &str, count: &str, frames: &[&str]) -> Result<()> {
 }
 
 fn octets(hex: &str) -> Result<Vec<u8>> {
-    ensure!(hex.len() % 2 == 0 && hex.is_ascii(), "a frame is pairs of hexadecimal digits");
+    ensure!(
+        hex.len().is_multiple_of(2) && hex.is_ascii(),
+        "a frame is pairs of hexadecimal digits"
+    );
     let octet = |at| u8::from_str_radix(&hex[at..at + 2], 16).context("not hexadecimal");
     (0..hex.len()).step_by(2).map(octet).collect()
 }

@@ -49,7 +49,7 @@ mod tests {
     fn the_burst_passes_at_once_and_then_one_at_a_time() {
         let rate = Rate { per_second: 10, burst: 3 };
         let mut meter = Meter::default();
-        let at = |ms| Duration::from_secs(60) + Duration::from_millis(ms);
+        let at = |ms| Duration::from_mins(1) + Duration::from_millis(ms);
         let outcomes = [0, 0, 0, 0, 99, 100, 100, 350].map(|ms| meter.admit(rate, at(ms)));
         assert_eq!(outcomes, [true, true, true, false, false, true, false, true]);
     }
