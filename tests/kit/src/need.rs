@@ -77,7 +77,7 @@ impl Need {
                 SESSION_PROGRAMS.iter().all(|it| find(it).is_some()) && Path::new(PYTHON).exists()
             }
             Self::Musl => find("musl-gcc").is_some(),
-            Self::Vpp => vpp::Files::find().is_some(),
+            Self::Vpp => vpp::Files::find().is_some_and(|it| it.load()),
             Self::VppDefinitions => {
                 vpp::definitions().is_some() && succeeds("python3", &["-c", "import vpp_papi"])
             }
@@ -99,7 +99,7 @@ impl Need {
                 "needs DOCKERVPP_VPP_API_DIR=/folder/of/api.json/files, and python3 with vpp_papi"
             }
             Self::Vpp => {
-                "needs VPP and its libvppcom in /usr or /opt/vpp, or DOCKERVPP_TEST_VCL=/path/of/libvppcom.so"
+                "needs a VPP that loads, with libvppcom, in /usr or /opt/vpp, or DOCKERVPP_TEST_VCL=/path/of/libvppcom.so"
             }
         };
         (!met).then_some(remedy)

@@ -52,6 +52,14 @@ impl Files {
         folders.map(|folder| folder.join("libvppcom.so")).find_map(Self::of)
     }
 
+    /// Whether all of it can be loaded: what is left of a VPP whose libraries are gone cannot.
+    pub fn load(&self) -> bool {
+        let files = [&self.daemon, &self.client, &self.library];
+        Command::new("ldd").args(files).output().is_ok_and(|it| {
+            it.status.success() && !String::from_utf8_lossy(&it.stdout).contains("not found")
+        })
+    }
+
     /// The VPP that a library belongs to: in `bin` beside the `lib` that it is in.
     fn of(library: PathBuf) -> Option<Self> {
         let root = library.ancestors().find(|it| it.join("bin/vpp").is_file())?;
@@ -260,5 +268,13 @@ mod tests {
         let files = Files::of(library.clone()).unwrap();
         assert_eq!((files.library, files.daemon), (library, root.path().join("bin/vpp")));
         assert_eq!(Files::of(root.path().join("lib/x/libvppcom.so.2")), None);
+        assert!(!Files::of(root.path().join("lib/x/libvppcom.so")).unwrap().load(), "empty files");
+    }
+
+    #[test]
+    fn what_the_linker_finds_all_of_can_be_loaded() {
+        let shell = PathBuf::from("/bin/sh");
+        let files = Files { daemon: shell.clone(), client: shell.clone(), library: shell };
+        assert!(files.load());
     }
 }
