@@ -19,8 +19,8 @@ static_busybox() { # the program that the test images are made of
     program=$(command -v busybox) && ! ldd "$program" >/dev/null 2>&1
 }
 
-memif_driver() { # DPDK's memif driver, where testpmd looks for it
-    compgen -G '/usr/lib/*/dpdk/pmds-*/librte_net_memif.so*' >/dev/null
+net_driver() { # net_driver NAME: DPDK's driver, where testpmd looks for it
+    compgen -G "/usr/lib/*/dpdk/pmds-*/librte_net_$1.so*" >/dev/null
 }
 
 find_missing() {
@@ -36,7 +36,9 @@ find_missing() {
     [ "$purpose" = test ] || return 0
     want tcpdump tcpdump
     want dpdk-testpmd dpdk-dev
-    memif_driver || packages+=(librte-net-memif)
+    net_driver memif || packages+=(librte-net-memif)
+    # Front ends of vhost-user devices.
+    net_driver virtio || packages+=(librte-net-virtio)
     # Unmodified programs for both ends of sessions.
     want curl curl
     want iperf3 iperf3
@@ -54,17 +56,18 @@ find_missing() {
     want valgrind valgrind
 }
 
-# Names that differ between releases of Debian: the memif driver carries DPDK's ABI in its name,
+# Names that differ between releases of Debian: DPDK's drivers carry its ABI in their names,
 # and newer releases ship the docker command apart from the daemon.
 resolve_names() {
-    local i
+    local i driver
     for i in "${!packages[@]}"; do
         case "${packages[i]}" in
-            librte-net-memif)
-                packages[i]=$(apt-cache search --names-only '^librte-net-memif[0-9]+$' |
+            librte-net-*)
+                driver=${packages[i]}
+                packages[i]=$(apt-cache search --names-only "^$driver[0-9]+\$" |
                     awk '{print $1}' | sort -V | tail -n 1)
                 [ -n "${packages[i]}" ] ||
-                    fail "this release has no librte-net-memif package; install DPDK's memif driver by hand"
+                    fail "this release has no $driver package; install that driver of DPDK by hand"
                 ;;
             docker.io)
                 if apt-cache show docker-cli >/dev/null 2>&1; then packages+=(docker-cli); fi

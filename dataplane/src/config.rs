@@ -137,3 +137,20 @@ impl Default for MemifConfig {
         }
     }
 }
+
+/// How the engine, as vhost-user back end, treats the front ends of one port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VhostConfig {
+    /// Name for the log.
+    pub name: String,
+    /// Largest number of queues in each direction. 1..=16.
+    pub max_queues: u16,
+    /// Memory that a front end may share, in bytes.
+    pub memory_limit: u64,
+}
+
+impl Default for VhostConfig {
+    fn default() -> Self {
+        Self { name: "dockervpp".to_owned(), max_queues: 8, memory_limit: 4 << 30 }
+    }
+}

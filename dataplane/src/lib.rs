@@ -1,4 +1,4 @@
-//! The embedded engine: L2 bridge domains whose ports are memif links, TAP devices and network stacks.
+//! The embedded engine: L2 bridge domains whose ports are memif links, vhost-user devices, TAP devices and network stacks.
 //!
 //! Layers, bottom up:
 //!
@@ -13,6 +13,11 @@
 //! * [`control`]: the handle that adds, removes and moves ports while traffic runs.
 //!
 //! There is no async runtime in here: workers run to completion and sleep in `epoll`.
+
+#![cfg_attr(
+    not(feature = "vhost-user"),
+    allow(dead_code, reason = "without the protocol no front end ever has a ring")
+)]
 
 pub mod bridge;
 mod bucket;
@@ -29,7 +34,7 @@ pub mod stack_port;
 pub mod tap;
 mod worker;
 
-pub use config::{DomainConfig, GatewayConfig, MemifConfig, PortConfig, WorkerConfig};
+pub use config::{DomainConfig, GatewayConfig, MemifConfig, PortConfig, VhostConfig, WorkerConfig};
 pub use control::{Dataplane, DataplaneError, DomainId, PortId};
 pub use counters::{DropReason, PortCounters};
 pub use mac::MacAddr;

@@ -27,6 +27,9 @@ pub const VPP_API_SOCKET: &str = "/run/vpp/api.sock";
 /// Where VPP gives its counters away.
 pub const VPP_STATS_SOCKET: &str = "/run/vpp/stats.sock";
 
+/// Where the folders of vhost-user sockets are.
+pub const VHOST_USER_DIR: &str = "/run/dockervpp/vhost-user";
+
 /// Where the state is kept.
 pub const STATE_DIR: &str = "/var/lib/dockervpp";
 
@@ -52,7 +55,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the agent: Docker's driver and the engine.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// `docker run` with the preload library in the container.
     ///
     /// Everything behind the own options is given to `docker run` as it is, with a mount and
@@ -125,6 +128,9 @@ pub struct ServeArgs {
     /// Directory for networks and endpoints across restarts.
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     pub state_dir: PathBuf,
+    /// Directory of the sockets of endpoints with `attach=vhost-user`, each in a folder of its own.
+    #[arg(long, value_name = "DIR", default_value = VHOST_USER_DIR)]
+    pub vhost_user_dir: PathBuf,
     /// Worker threads of the engine; a network lives on one of them.
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=256))]

@@ -159,6 +159,9 @@ pub enum AttachKind {
     Auto,
     /// A link that only shows the address: no packet enters the kernel.
     Userspace,
+    /// The same, and a vhost-user device for a virtual machine or a DPDK program.
+    #[serde(rename = "vhost-user")]
+    VhostUser,
 }
 
 impl fmt::Display for AttachKind {
@@ -166,11 +169,12 @@ impl fmt::Display for AttachKind {
         f.write_str(match self {
             Self::Auto => "auto",
             Self::Userspace => "userspace",
+            Self::VhostUser => "vhost-user",
         })
     }
 }
 
-/// What carries TCP of an endpoint of kind [`AttachKind::Userspace`] to peers that are no sessions of its
+/// What carries TCP of an endpoint without a kernel interface to peers that are no sessions of its
 /// network. (Behind a TAP it is the container's kernel.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -233,7 +237,7 @@ impl NetworkSpec {
     pub fn tcp_of(&self, attach: AttachKind) -> Option<TcpStack> {
         match attach {
             AttachKind::Auto => None,
-            AttachKind::Userspace => Some(self.tcp),
+            AttachKind::Userspace | AttachKind::VhostUser => Some(self.tcp),
         }
     }
 }
@@ -290,6 +294,58 @@ pub struct MemifOptions {
     pub trusted: bool,
 }
 
+/// Name of the folder in which an endpoint's vhost-user socket is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct VhostName(String);
+
+/// The text names no folder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` cannot name a socket: 1 to 64 letters, digits, `-`, `_` and `.`, no `.` at the start"
+)]
+pub struct VhostNameError(String);
+
+impl VhostName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for VhostName {
+    type Error = VhostNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let fits = (1..=64).contains(&text.len()) && text.chars().all(allowed);
+        if fits && !text.starts_with('.') { Ok(Self(text)) } else { Err(VhostNameError(text)) }
+    }
+}
+
+impl From<VhostName> for String {
+    fn from(name: VhostName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for VhostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How front ends of an endpoint's vhost-user device are treated; what is `None` is a default.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VhostOptions {
+    /// Name of the socket's folder; otherwise the start of the endpoint's id.
+    pub socket: Option<VhostName>,
+    /// Largest number of queues in each direction, 1..=16.
+    pub queues: Option<u16>,
+    /// Memory that a front end may share, in MiB.
+    pub memory: Option<u32>,
+}
+
 /// An endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointSpec {
@@ -314,6 +370,18 @@ pub struct EndpointSpec {
     /// What it may send.
     #[serde(default)]
     pub policy: PolicyOptions,
+    /// Its vhost-user options.
+    #[serde(default)]
+    pub vhost: VhostOptions,
+}
+
+impl EndpointSpec {
+    /// Name of the folder of its vhost-user socket, if it has one.
+    pub fn vhost_socket(&self) -> Option<VhostName> {
+        let named = || self.vhost.socket.clone();
+        let by_id = || VhostName(self.id.short().to_owned());
+        (self.attach == AttachKind::VhostUser).then(|| named().unwrap_or_else(by_id))
+    }
 }
 
 /// Transport protocol of a published port.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::docker::request::EndpointRequest;
 use crate::model::{
-    EndpointId, EndpointSpec, IfName, NetworkId, NetworkSpec, PortMapping, SandboxKey,
+    EndpointId, EndpointSpec, IfName, NetworkId, NetworkSpec, PortMapping, SandboxKey, VhostOptions,
 };
 
 pub use error::{Ambiguous, Claim, StateError};
@@ -231,6 +231,7 @@ impl State {
             None => {}
         }
         self.addresses_fit(request, &network.spec)?;
+        self.socket_is_free(request, &network.spec)?;
         let mac = match request.mac {
             Some(mac) => self.free_mac(&request.network, mac)?,
             None => self.generate_mac(request),
@@ -330,6 +331,24 @@ impl State {
         endpoints.find(|record| record.spec.network == *network && record.spec.mac == mac)
     }
 
+    /// Options of a vhost-user device are given to endpoints that have one, and nobody has its socket.
+    fn socket_is_free(
+        &self,
+        request: &EndpointRequest,
+        network: &NetworkSpec,
+    ) -> Result<(), StateError> {
+        let spec = endpoint_spec(request, MacAddr([0; 6]), network);
+        let Some(name) = spec.vhost_socket() else {
+            let given = request.options.vhost != VhostOptions::default();
+            return if given { Err(StateError::NoDevice(spec.attach)) } else { Ok(()) };
+        };
+        let holds = |record: &&EndpointRecord| record.spec.vhost_socket().as_ref() == Some(&name);
+        match self.endpoints.values().find(holds) {
+            Some(holder) => Err(StateError::SocketTaken { name, holder: holder.spec.id.clone() }),
+            None => Ok(()),
+        }
+    }
+
     fn free_mac(&self, network: &NetworkId, mac: MacAddr) -> Result<MacAddr, StateError> {
         match self.mac_holder(network, mac) {
             None => Ok(mac),
@@ -386,6 +405,7 @@ fn endpoint_spec(request: &EndpointRequest, mac: MacAddr, network: &NetworkSpec)
         memif: request.options.memif.clone(),
         session: request.options.session.or(network.session),
         policy: request.options.policy.or(network.policy),
+        vhost: request.options.vhost.clone(),
     }
 }
 

@@ -16,7 +16,7 @@ use dockervpp::host::link::Links;
 use dockervpp::host::netns::NetNs;
 use dockervpp::model::{
     AttachKind, EndpointSpec, IfName, MemifOptions, NetworkSpec, PolicyOptions, Pool, SandboxKey,
-    SessionOptions, TcpStack,
+    SessionOptions, TcpStack, VhostOptions,
 };
 
 use crate::fixture::{Sandbox, eventually, root_or_skip};
@@ -62,6 +62,7 @@ fn endpoint(network: &NetworkSpec) -> EndpointSpec {
         ipv6: None,
         attach: AttachKind::Auto,
         memif: MemifOptions::default(),
+        vhost: VhostOptions::default(),
         session: SessionOptions::default(),
         policy: PolicyOptions::default(),
     }

@@ -10,7 +10,7 @@ use dockervpp::engine::vpp::{VclOptions, VppEngine, VppOptions};
 use dockervpp::engine::{AttachmentOptions, Engine, EngineError};
 use dockervpp::model::{
     AttachKind, EndpointId, EndpointSpec, MemifOptions, NetworkSpec, PolicyOptions, Pool,
-    PortMapping, Protocol, SessionOptions, TcpStack,
+    PortMapping, Protocol, SessionOptions, TcpStack, VhostOptions,
 };
 use kit::need::{Need, offered};
 use kit::{Vpp, wait};
@@ -49,6 +49,7 @@ fn endpoint(number: u8, network: &NetworkSpec) -> EndpointSpec {
         ipv6: None,
         attach: AttachKind::Auto,
         memif: MemifOptions::default(),
+        vhost: VhostOptions::default(),
         session: SessionOptions::default(),
         policy: PolicyOptions::default(),
     }

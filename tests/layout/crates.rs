@@ -13,7 +13,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("shm", &[]),
     ("session", &["shm"]),
     ("memif-rs", &["shm"]),
-    ("dataplane", &["memif-rs", "shm"]),
+    ("vhost-user-net", &["shm"]),
+    ("dataplane", &["memif-rs", "shm", "vhost-user-net"]),
     ("stack", &["dataplane"]),
     ("transport", &["session", "stack", "dataplane", "shm", "vcl-sys"]),
     ("vcl-shim", &["session", "shm"]),
@@ -29,7 +30,8 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that run no async runtime, whatever their features.
-const NO_RUNTIME: &[&str] = &["shm", "dataplane", "stack", "transport", "vcl-sys"];
+const NO_RUNTIME: &[&str] =
+    &["shm", "vhost-user-net", "dataplane", "stack", "transport", "vcl-sys"];
 
 /// Direct dependencies that only the product or the suites may have.
 const PRODUCT_ONLY: &[&str] = &["anyhow", "axum", "clap", "hyper", "miette", "redb", "serde_json"];
@@ -90,7 +92,7 @@ fn the_data_path_has_no_async_runtime_and_no_product_crates() {
         if NO_RUNTIME.contains(&krate.as_str()) && named.iter().any(|name| name == "tokio") {
             broken.push(format!("{krate} names tokio"));
         }
-        if matches!(krate.as_str(), "shm" | "memif-rs" | "dataplane") {
+        if matches!(krate.as_str(), "shm" | "memif-rs" | "vhost-user-net" | "dataplane") {
             let product = named.iter().filter(|name| PRODUCT_ONLY.contains(&name.as_str()));
             broken.extend(product.map(|name| format!("{krate} names {name}")));
         }

@@ -35,6 +35,7 @@ const PURE: &[&str] = &[
     "dataplane/transport/src/vcl/desk.rs",
     "dataplane/transport/src/vcl/options.rs",
     "dataplane/transport/src/vcl/wire.rs",
+    "dataplane/vhost-user/src/features.rs",
     "driver/src/commands/run/line.rs",
     "driver/src/config/file.rs",
     "driver/src/config/sample.rs",

@@ -10,7 +10,7 @@
 //!
 //! * `mapping`: owning a mapping, bounds-checked copies.
 //! * `word`: atomics and cells at fixed places of a mapping.
-//! * `copy`: the copy loops.
+//! * `copy`: the copy loops; [`Payload`]: what can be copied in.
 //! * [`memfd`]: creating sealed memory, and judging memory that a peer sent.
 //! * `fault` (feature `std`): surviving `SIGBUS` when a peer takes pages away.
 //! * [`signal`]: the publish/arm protocol between a sender and a receiver that may sleep, pure and
@@ -32,8 +32,10 @@ mod copy;
 pub mod fault;
 mod mapping;
 pub mod memfd;
+mod payload;
 pub mod signal;
 mod word;
 
 pub use mapping::{Mapping, OutOfBounds};
+pub use payload::Payload;
 pub use word::{Cells, SharedU16, SharedU32};

@@ -131,6 +131,13 @@ impl Mapping {
         self.owner.lost.load(Ordering::Relaxed)
     }
 
+    /// Whether the `fault` handler, once installed, knows this mapping: its table has room for
+    /// [`crate::fault::CAPACITY`] of them. One that it does not know must be sealed.
+    #[cfg(feature = "std")]
+    pub fn is_guarded(&self) -> bool {
+        self.owner.guard.is_some()
+    }
+
     /// Copies `out.len()` bytes from `offset`.
     ///
     /// # Errors

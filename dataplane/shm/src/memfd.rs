@@ -80,8 +80,18 @@ pub fn judge(fd: BorrowedFd<'_>, announced: u64, sealing: Sealing) -> Result<(),
     Ok(())
 }
 
+/// The size of the pages that a file of tmpfs or hugetlbfs is made of, in bytes: only multiples of it can
+/// be mapped over and unmapped.
+///
+/// # Errors
+/// [`Unfit::System`].
+pub fn page_size(fd: BorrowedFd<'_>) -> Result<u64, Unfit> {
+    let filesystem = rustix::fs::fstatfs(fd).map_err(system("fstatfs of the memory"))?;
+    Ok(u64::try_from(filesystem.f_bsize).unwrap_or(0).max(1))
+}
+
 /// Whether the memory can never shrink. Files that know no seals count as unsealed.
-fn is_sealed(fd: BorrowedFd<'_>) -> bool {
+pub fn is_sealed(fd: BorrowedFd<'_>) -> bool {
     rustix::fs::fcntl_get_seals(fd.as_fd()).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
 }
 

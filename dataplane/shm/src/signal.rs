@@ -47,6 +47,30 @@ pub fn disarm<W: Word>(flags: &W) {
     flags.store_relaxed(flags.load_relaxed() | MASK_INTERRUPT);
 }
 
+/// Whether an index that went from `old` to `new` passed the place `event` at which the receiver wants to
+/// be woken (`vring_need_event`, virtio 1.2, 2.7.10).
+#[inline]
+pub fn passed(event: u16, old: u16, new: u16) -> bool {
+    new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+}
+
+/// Sender: as [`publish`] where the receiver names the place at which it wants to be woken; `old` is the
+/// value that was published before.
+#[inline]
+pub fn publish_past<W: Word>(index: &W, event: &W, old: u16, value: u16) -> bool {
+    index.store_release(value);
+    full_fence();
+    passed(event.load_relaxed(), old, value)
+}
+
+/// Receiver: as [`arm`] where it names the place: it wants to be woken by the next value.
+#[inline]
+pub fn arm_at<W: Word>(index: &W, event: &W, seen: u16) -> bool {
+    event.store_relaxed(seen);
+    full_fence();
+    index.load_acquire() == seen
+}
+
 #[inline]
 fn full_fence() {
     #[cfg(not(loom))]
@@ -118,6 +142,30 @@ mod model {
     }
 
     #[test]
+    fn a_receiver_that_named_a_place_never_sleeps_on_a_published_frame() {
+        loom::model(|| {
+            let ring = ring();
+            // As a receiver leaves it that polled before: far behind.
+            ring.flags.store(u16::MAX - 7, Ordering::Relaxed);
+            let sender = loom::thread::spawn({
+                let ring = Arc::clone(&ring);
+                move || {
+                    ring.payload.store(42, Ordering::Relaxed);
+                    if publish_past(&ring.index, &ring.flags, 0, 1) {
+                        ring.kicked.store(true, Ordering::SeqCst);
+                    }
+                }
+            });
+            let may_sleep = arm_at(&ring.index, &ring.flags, 0);
+            if !may_sleep {
+                assert_eq!(ring.payload.load(Ordering::Relaxed), 42);
+            }
+            sender.join().unwrap();
+            assert!(!may_sleep || ring.kicked.load(Ordering::SeqCst), "asleep, and nobody kicks");
+        });
+    }
+
+    #[test]
     fn a_receiver_that_polls_again_still_sees_every_frame() {
         loom::model(|| {
             let ring = ring();
@@ -139,5 +187,20 @@ mod model {
             assert_eq!(seen, 2);
             assert!(!may_sleep || ring.kicked.load(Ordering::SeqCst) || seen == 2);
         });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::passed;
+
+    #[test]
+    fn a_place_is_passed_once_also_where_indices_wrap() {
+        assert!(passed(5, 5, 6), "the next one");
+        assert!(!passed(5, 6, 7), "passed before");
+        assert!(!passed(9, 5, 8), "not reached");
+        assert!(passed(6, 5, 8), "in the middle of a batch");
+        assert!(passed(u16::MAX, u16::MAX, 0));
+        assert!(!passed(3, 3, 3), "nothing was published");
     }
 }

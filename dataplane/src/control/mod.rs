@@ -4,6 +4,8 @@ mod error;
 mod memif_server;
 mod registry;
 mod status;
+#[cfg(feature = "vhost-user")]
+mod vhost_servers;
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +19,9 @@ use crate::worker::{self, WorkerHandle};
 use crate::{DomainConfig, MemifConfig, PortConfig, WorkerConfig};
 
 pub use self::error::DataplaneError;
-pub use self::status::{DomainId, FdbEntry, MemifStatus, PortId, PortOwner, PortStatus};
+pub use self::status::{
+    DomainId, FdbEntry, MemifStatus, PortId, PortOwner, PortStatus, VhostStatus,
+};
 pub use crate::capture::{Capture, CaptureScope, CapturedFrame, Direction};
 
 /// The running engine. Cheap to clone; the last clone stops the threads.
@@ -34,6 +38,8 @@ struct Engine {
     /// Held by calls that change something, so that two of them never meet at one port.
     changes: Mutex<()>,
     memif: MemifServer,
+    #[cfg(feature = "vhost-user")]
+    vhost: vhost_servers::VhostServers,
     workers: Vec<(WorkerHandle, Option<JoinHandle<()>>)>,
 }
 
@@ -54,7 +60,14 @@ impl Dataplane {
         shm::fault::install().map_err(io("installing the SIGBUS handler"))?;
         let registry = Arc::new(Mutex::new(Registry::default()));
         let memif = MemifServer::start(Arc::clone(&registry))?;
-        let mut engine = Engine { registry, changes: Mutex::default(), memif, workers: Vec::new() };
+        let mut engine = Engine {
+            #[cfg(feature = "vhost-user")]
+            vhost: vhost_servers::VhostServers::new(Arc::clone(&registry)),
+            registry,
+            changes: Mutex::default(),
+            memif,
+            workers: Vec::new(),
+        };
         for number in 0..config.workers {
             let (handle, thread) = worker::spawn(number, &config, engine.memif.fault_hook())
                 .map_err(io("starting a worker thread"))?;
@@ -122,6 +135,8 @@ impl Dataplane {
     pub fn delete_port(&self, port: PortId) -> Result<(), DataplaneError> {
         let _changes = lock(&self.engine.changes);
         self.engine.memif.unlisten(port)?;
+        #[cfg(feature = "vhost-user")]
+        self.engine.vhost.unlisten(port);
         let worker = lock(&self.engine.registry).port_worker(port)?;
         worker.run(move |worker| {
             worker.fabric.end_captures(port);
@@ -226,6 +241,32 @@ impl Dataplane {
         self.engine.memif.unlisten(port)
     }
 
+    /// Serves the front ends of a vhost-user device on a socket that is bound and listening
+    /// (`SOCK_STREAM`), in place of the one that the port had. One at a time is connected, and not while a
+    /// memif client is.
+    ///
+    /// # Errors
+    /// [`DataplaneError::NoPort`], [`DataplaneError::BadConfig`], [`DataplaneError::Io`].
+    #[cfg(feature = "vhost-user")]
+    pub fn listen_vhost(
+        &self,
+        port: PortId,
+        listener: OwnedFd,
+        config: &crate::VhostConfig,
+    ) -> Result<(), DataplaneError> {
+        let _changes = lock(&self.engine.changes);
+        lock(&self.engine.registry).port_worker(port)?;
+        self.engine.vhost.listen(port, listener, config)
+    }
+
+    /// Closes the port's vhost-user socket and the connection of its front end; returns when no descriptor
+    /// of theirs is left open.
+    #[cfg(feature = "vhost-user")]
+    pub fn unlisten_vhost(&self, port: PortId) {
+        let _changes = lock(&self.engine.changes);
+        self.engine.vhost.unlisten(port);
+    }
+
     /// All ports, by id.
     ///
     /// # Errors
@@ -285,6 +326,8 @@ impl Dataplane {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.memif.stop();
+        #[cfg(feature = "vhost-user")]
+        self.vhost.stop();
         for (handle, thread) in &mut self.workers {
             handle.stop();
             if let Some(thread) = thread.take() {

@@ -23,6 +23,8 @@ pub enum PortOwner {
     Stack,
     /// A memif client.
     Memif,
+    /// The front end of a vhost-user device.
+    Vhost,
 }
 
 /// The memif link of a port.
@@ -34,6 +36,27 @@ pub struct MemifStatus {
     pub queues: (u16, u16),
     /// Slots of each ring.
     pub ring_size: u32,
+}
+
+/// The vhost-user device of a port, with the queues that its front end enabled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VhostStatus {
+    /// Queues from the front end, queues to it.
+    pub queues: (u16, u16),
+    /// Entries of each ring.
+    pub ring_size: u32,
+}
+
+impl VhostStatus {
+    pub(crate) fn of(queues: &vhost_user_net::Queues) -> Self {
+        let count = |queues: usize| u16::try_from(queues).unwrap_or(u16::MAX);
+        let received = queues.rx.first().map(vhost_user_net::RxQueue::ring_size);
+        let sent = queues.tx.first().map(vhost_user_net::TxQueue::ring_size);
+        Self {
+            queues: (count(queues.rx.len()), count(queues.tx.len())),
+            ring_size: received.or(sent).unwrap_or(0).into(),
+        }
+    }
 }
 
 /// What a port looks like now.
@@ -53,6 +76,8 @@ pub struct PortStatus {
     pub owner: PortOwner,
     /// The memif client, while one is connected.
     pub memif: Option<MemifStatus>,
+    /// The vhost-user device, while a front end has enabled queues.
+    pub vhost: Option<VhostStatus>,
     /// Name of the TAP, when there is one.
     pub tap: Option<String>,
     /// Its counters.

@@ -1,6 +1,6 @@
 //! Where frames come from, and which of those places are polled.
 //!
-//! A memif queue that brought work is polled. One that stayed empty for the spin time is armed: its
+//! A queue of a memif client or a vhost-user device that brought work is polled. One that stayed empty for the spin time is armed: its
 //! peer will write the eventfd, and the worker looks at it only when `epoll` says so. A TAP queue is
 //! read until it is empty and then left to `epoll`. So the cost of a turn depends on the busy inputs
 //! only, and a worker whose inputs all sleep does so itself.
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use memif::queue::Armed;
 use memif::{RingFault, RxQueue};
 use rustix::event::{Timespec, epoll};
+use vhost_user_net::QueueFault;
 
 use crate::DropReason;
 use crate::bridge::PortSlot;
@@ -24,8 +25,8 @@ use crate::stack_port::StackInput;
 use crate::tap::{TapDevice, TapReader};
 use crate::worker::fabric::Fabric;
 
-/// Descriptors taken from one memif queue in a turn.
-const MEMIF_BURST: usize = 64;
+/// Descriptors taken from one memif queue in a turn, and frames from one queue of a vhost-user device.
+const RING_BURST: usize = 64;
 /// Slots between the frame being switched and the one that the processor fetches.
 const FETCH_AHEAD: usize = 8;
 /// Frames taken from one stack in a turn.
@@ -42,14 +43,11 @@ const EVENTS: usize = 64;
 /// The key of the worker's own eventfd.
 const WAKE_KEY: u64 = u64::MAX;
 
-/// A queue of a device.
+/// A queue of a device: polled in place, for a pointer more would be followed each turn.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "polled in place; a pointer more would be followed each turn"
-)]
 pub(crate) enum Source {
     Memif(RxQueue),
+    Vhost(vhost_user_net::RxQueue),
     Tap { device: Arc<TapDevice>, queue: usize },
     Stack(StackInput),
 }
@@ -58,6 +56,7 @@ impl Source {
     fn fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Memif(queue) => queue.as_fd(),
+            Self::Vhost(queue) => queue.as_fd(),
             Self::Tap { device, queue } => device.queues()[*queue].as_fd(),
             Self::Stack(input) => input.as_fd(),
         }
@@ -67,6 +66,7 @@ impl Source {
     fn disarm(&mut self) {
         match self {
             Self::Memif(queue) => queue.disarm(),
+            Self::Vhost(queue) => queue.disarm(),
             Self::Stack(input) => input.disarm(),
             Self::Tap { .. } => {}
         }
@@ -296,7 +296,7 @@ impl Inputs {
 fn turn(input: &mut Input, reader: &mut TapReader, fabric: &mut Fabric) -> Turn {
     let port = input.port;
     match &mut input.source {
-        Source::Memif(queue) => match queue.batch(MEMIF_BURST) {
+        Source::Memif(queue) => match queue.batch(RING_BURST) {
             Ok(batch) if batch.is_empty() => Turn::Idle,
             Ok(batch) => {
                 for frame in batch.frames().fetch_ahead(FETCH_AHEAD) {
@@ -313,6 +313,7 @@ fn turn(input: &mut Input, reader: &mut TapReader, fabric: &mut Fabric) -> Turn 
                 Turn::Fault(fault)
             }
         },
+        Source::Vhost(queue) => turn_vhost(port, queue, fabric),
         Source::Tap { device, queue } => {
             let fd = device.queues()[*queue].as_fd();
             // An error is a device that is gone; the one who took it away detaches it.
@@ -341,11 +342,35 @@ fn turn(input: &mut Input, reader: &mut TapReader, fabric: &mut Fabric) -> Turn 
     }
 }
 
+/// Moves what a front end has. One that breaks a rule is disconnected by its socket's thread, which then takes
+/// the queues away.
+#[inline]
+fn turn_vhost(port: PortSlot, queue: &mut vhost_user_net::RxQueue, fabric: &mut Fabric) -> Turn {
+    let fault = match queue.batch(RING_BURST) {
+        Ok(batch) if batch.is_empty() => return Turn::Idle,
+        Ok(batch) => {
+            for frame in batch.frames().fetch_ahead(FETCH_AHEAD) {
+                fabric.ingress_vhost(port, &frame);
+            }
+            drop(batch);
+            fabric.flush_rings();
+            return Turn::Worked;
+        }
+        Err(fault) => fault,
+    };
+    if fault != QueueFault::Disconnected && queue.state().is_open() {
+        fabric.drop_at(port, DropReason::BadDescriptor);
+        queue.state().fail(fault);
+    }
+    Turn::Asleep
+}
+
 /// Asks the peer for interrupts; false when frames arrived meanwhile.
 #[cold]
 fn fall_asleep(input: &mut Input) -> bool {
     let has_frames = match &mut input.source {
         Source::Memif(queue) => matches!(queue.arm(), Ok(Armed::Ready)),
+        Source::Vhost(queue) => matches!(queue.arm(), Ok(false)),
         Source::Stack(queue) => !queue.arm(),
         Source::Tap { .. } => false,
     };

@@ -20,7 +20,7 @@ use memif::queue::LinkState;
 use rustix::event::EventfdFlags;
 
 use crate::bridge::{PortSlot, Tick};
-use crate::control::{DataplaneError, MemifStatus, PortId, PortStatus};
+use crate::control::{DataplaneError, MemifStatus, PortId, PortStatus, VhostStatus};
 use crate::stack_port::{StackInput, StackOutput};
 use crate::tap::{IoMode, TapDevice};
 use crate::{DomainId, WorkerConfig};
@@ -28,7 +28,7 @@ use crate::{DomainId, WorkerConfig};
 pub(crate) use fabric::Fabric;
 use fabric::OFFER_INTERVAL;
 use inputs::{Inputs, Source};
-use port::{MemifOutput, Port};
+use port::{MemifOutput, Port, VhostOutput};
 
 /// Something that a worker does between two turns.
 pub(crate) type Job = Box<dyn FnOnce(&mut Worker) + Send>;
@@ -247,6 +247,9 @@ impl Worker {
         status: MemifStatus,
     ) -> Result<(), DataplaneError> {
         let slot = self.slot(id)?;
+        if self.fabric.port_mut(slot).is_some_and(|port| port.vhost.is_some()) {
+            return Err(DataplaneError::Occupied { port: id, other: "a vhost-user front end" });
+        }
         self.fabric.flush();
         for queue in queues.rx {
             self.inputs.add(slot, id, Source::Memif(queue)).map_err(|errno| {
@@ -271,10 +274,54 @@ impl Worker {
         self.fabric.flush();
         self.inputs.take(slot, |source| match source {
             Source::Memif(queue) => Arc::ptr_eq(queue.state(), state),
-            Source::Tap { .. } | Source::Stack(_) => false,
+            Source::Vhost(_) | Source::Tap { .. } | Source::Stack(_) => false,
         });
         if let Some(port) = self.fabric.port_mut(slot) {
             port.memif.take_if(|memif| Arc::ptr_eq(&memif.state, state));
+            port.tell_owner();
+        }
+        Ok(())
+    }
+
+    /// Makes the front end of a vhost-user device the owner of the port's address.
+    pub(crate) fn attach_vhost(
+        &mut self,
+        id: PortId,
+        queues: vhost_user_net::Queues,
+    ) -> Result<(), DataplaneError> {
+        let slot = self.slot(id)?;
+        if self.fabric.port_mut(slot).is_some_and(|port| port.memif.is_some()) {
+            return Err(DataplaneError::Occupied { port: id, other: "a memif client" });
+        }
+        self.fabric.flush();
+        let status = VhostStatus::of(&queues);
+        for queue in queues.rx {
+            self.inputs.add(slot, id, Source::Vhost(queue)).map_err(|errno| {
+                self.inputs.take(slot, |source| matches!(source, Source::Vhost(_)));
+                DataplaneError::Io { what: "watching a vhost-user queue", source: errno.into() }
+            })?;
+        }
+        if let Some(port) = self.fabric.port_mut(slot) {
+            port.vhost = Some(VhostOutput { queues: queues.tx, state: queues.state, status });
+            port.tell_owner();
+        }
+        Ok(())
+    }
+
+    /// Lets the queues of a front end go; does nothing when the port has others by now.
+    pub(crate) fn detach_vhost(
+        &mut self,
+        id: PortId,
+        state: &Arc<vhost_user_net::LinkState>,
+    ) -> Result<(), DataplaneError> {
+        let slot = self.slot(id)?;
+        self.fabric.flush();
+        self.inputs.take(slot, |source| match source {
+            Source::Vhost(queue) => Arc::ptr_eq(queue.state(), state),
+            Source::Memif(_) | Source::Tap { .. } | Source::Stack(_) => false,
+        });
+        if let Some(port) = self.fabric.port_mut(slot) {
+            port.vhost.take_if(|vhost| Arc::ptr_eq(&vhost.state, state));
             port.tell_owner();
         }
         Ok(())

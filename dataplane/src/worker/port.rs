@@ -8,7 +8,7 @@ use memif::TxQueue;
 use memif::queue::LinkState;
 
 use crate::bridge::Tick;
-use crate::control::{DataplaneError, MemifStatus, PortId, PortOwner, PortStatus};
+use crate::control::{DataplaneError, MemifStatus, PortId, PortOwner, PortStatus, VhostStatus};
 use crate::counters::CounterCells;
 use crate::policy::{Guard, Limits};
 use crate::stack_port::StackOutput;
@@ -33,6 +33,7 @@ pub(crate) struct Port {
     pub(crate) limits: Option<Box<Limits>>,
     pub(crate) counters: Arc<CounterCells>,
     pub(crate) memif: Option<MemifOutput>,
+    pub(crate) vhost: Option<VhostOutput>,
     pub(crate) tap: Option<Arc<TapDevice>>,
     pub(crate) stack: Option<StackOutput>,
     /// Frames of stacks that wait for room in a queue of this port.
@@ -51,6 +52,14 @@ pub(crate) struct MemifOutput {
     pub(crate) queues: Vec<TxQueue>,
     pub(crate) state: Arc<LinkState>,
     pub(crate) status: MemifStatus,
+}
+
+/// The queues to the front end of a vhost-user device.
+#[derive(Debug)]
+pub(crate) struct VhostOutput {
+    pub(crate) queues: Vec<vhost_user_net::TxQueue>,
+    pub(crate) state: Arc<vhost_user_net::LinkState>,
+    pub(crate) status: VhostStatus,
 }
 
 impl Port {
@@ -72,6 +81,7 @@ impl Port {
             limits: Limits::of(&config.policy).map(Box::new),
             counters: Arc::default(),
             memif: None,
+            vhost: None,
             tap: None,
             stack: None,
             parked: VecDeque::new(),
@@ -81,21 +91,22 @@ impl Port {
         })
     }
 
-    /// Who owns the endpoint's address: a connected memif client, otherwise its TAP or its stack, of
-    /// which a port has at most one.
+    /// Who owns the endpoint's address: a connected memif client or vhost-user front end, of which a port
+    /// has at most one; otherwise its TAP or its stack, of which it has at most one as well.
     #[inline]
     pub(crate) fn owner(&self) -> PortOwner {
-        match (&self.memif, &self.tap, &self.stack) {
-            (Some(_), ..) => PortOwner::Memif,
-            (None, Some(_), _) => PortOwner::Tap,
-            (None, None, Some(_)) => PortOwner::Stack,
-            (None, None, None) => PortOwner::None,
+        match self {
+            Self { memif: Some(_), .. } => PortOwner::Memif,
+            Self { vhost: Some(_), .. } => PortOwner::Vhost,
+            Self { tap: Some(_), .. } => PortOwner::Tap,
+            Self { stack: Some(_), .. } => PortOwner::Stack,
+            _ => PortOwner::None,
         }
     }
 
     /// Tells the stack, if there is one, whether it owns the address.
     pub(crate) fn tell_owner(&mut self) {
-        let owns = self.memif.is_none();
+        let owns = self.memif.is_none() && self.vhost.is_none();
         if let Some(stack) = &mut self.stack {
             stack.set_owner(owns);
         }
@@ -117,6 +128,7 @@ impl Port {
             antispoof: self.guard.antispoof(),
             owner: self.owner(),
             memif: self.memif.as_ref().map(|memif| memif.status.clone()),
+            vhost: self.vhost.as_ref().map(|vhost| vhost.status.clone()),
             tap: self.tap.as_ref().map(|tap| tap.name().to_owned()),
             counters: self.counters.read(),
         }

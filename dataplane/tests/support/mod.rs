@@ -2,6 +2,11 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+#[cfg(feature = "vhost-user")]
+#[path = "../../vhost-user/src/tests/driver.rs"]
+pub(crate) mod driver;
+#[cfg(feature = "vhost-user")]
+pub(crate) mod front_end;
 pub(crate) mod hostile;
 
 use std::os::fd::OwnedFd;

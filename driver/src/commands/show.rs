@@ -97,6 +97,7 @@ fn endpoints(list: &[Endpoint]) -> Table {
         ("MEMIF", Align::Left),
         ("ANTISPOOF", Align::Left),
         ("RATES", Align::Left),
+        ("VHOST-USER", Align::Left),
         ("PORTS", Align::Left),
     ]);
     for endpoint in list {
@@ -118,6 +119,13 @@ fn endpoints(list: &[Endpoint]) -> Table {
             }),
             optional(endpoint.antispoof.as_ref()),
             rates(&endpoint.rates),
+            endpoint.vhost.as_ref().map_or_else(String::new, |device| {
+                let (rx, tx, size) = (device.rx_queues, device.tx_queues, device.ring_size);
+                match rx + tx {
+                    0 => device.socket.clone(),
+                    _ => format!("{} {rx}x{tx} queues of {size}", device.socket),
+                }
+            }),
             ports.join(" "),
         ]);
     }

@@ -121,10 +121,14 @@ pub struct Endpoint {
     pub sandbox: Option<String>,
     /// Name of the interface in the container, once known.
     pub interface: Option<String>,
-    /// What owns the address now: `none`, `tap`, `stack`, `vcl` or `memif`; nothing when the engine does not say.
+    /// What owns the address now: `none`, `tap`, `stack`, `vcl`, `memif` or `vhost-user`; nothing when the engine does
+    /// not say.
     pub owner: Option<String>,
     /// The memif client, while one is connected.
     pub memif: Option<Memif>,
+    /// Its vhost-user device, if it has one.
+    #[serde(default)]
+    pub vhost: Option<Vhost>,
     /// The sockets bound in the container.
     pub sockets: Vec<String>,
     /// Under which addresses it may send: `full`, `mac` or `none`; nothing when the engine does not say.
@@ -149,6 +153,19 @@ pub struct Memif {
     /// Queues to the client.
     pub tx_queues: u16,
     /// Slots in each ring.
+    pub ring_size: u32,
+}
+
+/// A vhost-user device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vhost {
+    /// Path of its socket.
+    pub socket: String,
+    /// Queues from the connected front end; 0 without one.
+    pub rx_queues: u16,
+    /// Queues to it.
+    pub tx_queues: u16,
+    /// Entries of each ring.
     pub ring_size: u32,
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use dataplane::DropReason;
 
 use super::sessions;
-use super::{Counters, Endpoint, FdbEntry, Memif, Network, Phase, PublishedPort, Subnet};
-use crate::engine::{EndpointStatus, FdbLine, PublishedAt};
+use super::{Counters, Endpoint, FdbEntry, Memif, Network, Phase, PublishedPort, Subnet, Vhost};
+use crate::engine::{EndpointStatus, FdbLine, PublishedAt, VhostFrontEnd};
 use crate::model::{NetworkId, NetworkSpec};
 use crate::state::{EndpointRecord, NetworkRecord, Standing, State};
 
@@ -57,6 +57,7 @@ pub(super) fn endpoint(
         interface: None,
         owner: None,
         memif: None,
+        vhost: None,
         sockets: Vec::new(),
         antispoof: None,
         rates: spec.policy.limits().map(|(key, rate)| (key.to_owned(), rate.to_string())).collect(),
@@ -72,6 +73,16 @@ pub(super) fn endpoint(
             rx_queues: client.rx_queues,
             tx_queues: client.tx_queues,
             ring_size: client.ring_size,
+        });
+        view.vhost = status.vhost.map(|device| {
+            let front_end = device.front_end;
+            let number = |of: fn(&VhostFrontEnd) -> u16| front_end.as_ref().map_or(0, of);
+            Vhost {
+                socket: device.socket,
+                rx_queues: number(|it| it.rx_queues),
+                tx_queues: number(|it| it.tx_queues),
+                ring_size: front_end.as_ref().map_or(0, |it| it.ring_size),
+            }
         });
         view.sockets = status.sockets;
     }

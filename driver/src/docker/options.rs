@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::wire::Options;
 use crate::model::{
     Antispoof, AttachKind, MemifOptions, PolicyOptions, RateLimit, RingBytes, SessionOptions,
-    TcpStack,
+    TcpStack, VhostName, VhostOptions,
 };
 
 /// Every key of ours may be written with this in front.
@@ -69,6 +69,8 @@ pub struct EndpointOptions {
     pub session: SessionOptions,
     /// What it may send, as far as that differs from the network's.
     pub policy: PolicyOptions,
+    /// Its vhost-user options.
+    pub vhost: VhostOptions,
 }
 
 /// One option.
@@ -106,10 +108,11 @@ pub const NETWORK: &[OptionSpec<NetworkOptions>] = &[
     },
     OptionSpec {
         key: "attach",
-        values: "auto|userspace",
+        values: ATTACH,
         default: "auto",
         doc: "What eth0 is in the containers: a TAP that works with any image (auto), or a link \
-              that only shows the address while all packets go through memif (userspace).",
+              that only shows the address while all packets go through memif (userspace), or \
+              through a vhost-user socket as well (vhost-user).",
         apply: |options, text| text.attach().map(|kind| options.attach = kind),
     },
     OptionSpec {
@@ -179,7 +182,7 @@ pub const ENDPOINT: &[OptionSpec<EndpointOptions>] = &[
     },
     OptionSpec {
         key: "attach",
-        values: "auto|userspace",
+        values: ATTACH,
         default: "that of the network",
         doc: "What eth0 is in this container.",
         apply: |options, text| text.attach().map(|kind| options.attach = Some(kind)),
@@ -242,7 +245,34 @@ pub const ENDPOINT: &[OptionSpec<EndpointOptions>] = &[
         doc: "Size of the rings of sessions that this container makes: one for each direction.",
         apply: |options, text| text.ring().map(|ring| options.session.ring = Some(ring)),
     },
+    OptionSpec {
+        key: "vhost-user.memory",
+        values: "16MiB..1TiB",
+        default: "4GiB",
+        doc: "Memory that a front end may share, with attach=vhost-user: that of its virtual \
+              machine.",
+        apply: |options, text| text.memory().map(|memory| options.vhost.memory = Some(memory)),
+    },
+    OptionSpec {
+        key: "vhost-user.queues",
+        values: "1..16",
+        default: "8",
+        doc: "Largest number of queues in each direction, with attach=vhost-user.",
+        apply: |options, text| text.queues().map(|queues| options.vhost.queues = Some(queues)),
+    },
+    OptionSpec {
+        key: "vhost-user.socket",
+        values: "1 to 64 letters, digits, `-`, `_` and `.`",
+        default: "the first 12 characters of the endpoint's id",
+        doc: "With attach=vhost-user: the socket is the file `socket` in the folder of this name in \
+              the agent's `--vhost-user-dir`. Mount the folder, not the file: it outlives restarts.",
+        apply: |options, text| text.vhost_name().map(|name| options.vhost.socket = Some(name)),
+    },
 ];
+
+/// The attach kinds of this build.
+const ATTACH: &str =
+    if cfg!(feature = "vhost-user") { "auto|userspace|vhost-user" } else { "auto|userspace" };
 
 /// Why options were refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -404,7 +434,8 @@ impl Text {
         match self.0.to_ascii_lowercase().as_str() {
             "auto" => Ok(AttachKind::Auto),
             "userspace" => Ok(AttachKind::Userspace),
-            _ => Err("auto|userspace"),
+            "vhost-user" if cfg!(feature = "vhost-user") => Ok(AttachKind::VhostUser),
+            _ => Err(ATTACH),
         }
     }
 
@@ -450,6 +481,24 @@ impl Text {
         self.bytes()
             .and_then(|bytes| RingBytes::try_from(bytes).ok())
             .ok_or("a power of two, 4KiB..16MiB")
+    }
+
+    fn vhost_name(&self) -> Result<VhostName, &'static str> {
+        VhostName::try_from(self.0.clone())
+            .map_err(|_| "1 to 64 letters, digits, `-`, `_` and `.`, no `.` at the start")
+    }
+
+    /// A size in MiB.
+    fn memory(&self) -> Result<u32, &'static str> {
+        let text = self.0.to_ascii_lowercase();
+        let units = [("mib", 0), ("gib", 10), ("tib", 20), ("m", 0), ("g", 10), ("t", 20)];
+        let unit = units.iter().find(|(name, _)| text.ends_with(name));
+        unit.and_then(|(name, shift)| {
+            let number: u32 = text.strip_suffix(name)?.trim_end().parse().ok()?;
+            number.checked_mul(1 << shift)
+        })
+        .filter(|mebibytes| (16..=1 << 20).contains(mebibytes))
+        .ok_or("a size with its unit, 16MiB..1TiB")
     }
 
     /// A number of bytes, with or without a unit of 1024 or 1024².
@@ -576,6 +625,28 @@ mod tests {
         let own = endpoint(json!({"session.limit": "0"})).unwrap();
         let both = own.session.or(network.session);
         assert_eq!((both.ring, both.limit), (network.session.ring, Some(0)));
+    }
+
+    #[cfg(feature = "vhost-user")]
+    #[test]
+    fn options_of_a_vhost_user_device_are_read() {
+        let options = endpoint(json!({
+            "attach": "vhost-user",
+            "vhost-user.socket": "vm-1.net",
+            "vhost-user.queues": "4",
+            "vhost-user.memory": "2GiB",
+        }))
+        .unwrap();
+        assert_eq!(options.attach, Some(AttachKind::VhostUser));
+        let VhostOptions { socket, queues, memory } = options.vhost;
+        assert_eq!(socket.unwrap().as_str(), "vm-1.net");
+        assert_eq!((queues, memory), (Some(4), Some(2048)));
+        for bad in ["", ".", "..", ".hidden", "a/b", "../a", "a b", "a\0", &"x".repeat(65)] {
+            assert!(endpoint(json!({"vhost-user.socket": bad})).is_err(), "{bad:?}");
+        }
+        for bad in ["0", "4096", "15MiB", "2TiB", "4194304GiB", "GiB"] {
+            assert!(endpoint(json!({"vhost-user.memory": bad})).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -252,6 +252,7 @@ impl Engine for FakeEngine {
             antispoof: Antispoof::None,
             interface: joined.as_ref().map(|_| "eth0".to_owned()),
             memif: None,
+            vhost: None,
             sockets: joined.iter().map(|_| "@dockervpp/memif".to_owned()).collect(),
             counters: PortCounters::default(),
             engine_drops: BTreeMap::new(),

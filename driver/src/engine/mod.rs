@@ -186,7 +186,7 @@ pub enum Restored {
 /// What an endpoint looks like now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EndpointStatus {
-    /// What owns the address: `none`, `tap`, `stack` or `memif`.
+    /// What owns the address: `none`, `tap`, `stack`, `memif` or `vhost-user`.
     pub owner: &'static str,
     /// Under which addresses it may send.
     pub antispoof: Antispoof,
@@ -194,6 +194,8 @@ pub struct EndpointStatus {
     pub interface: Option<String>,
     /// The memif client, while one is connected.
     pub memif: Option<MemifClient>,
+    /// Its vhost-user device, if it has one.
+    pub vhost: Option<VhostDevice>,
     /// The sockets bound in the container, with the leading `@`.
     pub sockets: Vec<String>,
     /// Counters of the port.
@@ -217,6 +219,26 @@ pub struct MemifClient {
     /// Queues to the client.
     pub tx_queues: u16,
     /// Slots in each ring.
+    pub ring_size: u32,
+}
+
+/// A vhost-user device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VhostDevice {
+    /// Path of its socket.
+    pub socket: String,
+    /// Its front end, while one has enabled queues.
+    pub front_end: Option<VhostFrontEnd>,
+}
+
+/// A connected front end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VhostFrontEnd {
+    /// Queues from the front end.
+    pub rx_queues: u16,
+    /// Queues to the front end.
+    pub tx_queues: u16,
+    /// Entries of each ring.
     pub ring_size: u32,
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
@@ -74,11 +75,29 @@ pub fn listen_abstract(name: &AbstractName, kind: SocketKind) -> Result<OwnedFd,
 
 /// Listens on a path, in place of what a process that died may have left there. Fails as the kernel does.
 pub fn listen_path(path: &Path, kind: SocketKind) -> io::Result<OwnedFd> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_if_there(path)?;
     Ok(bind_and_listen_at(&SocketAddrUnix::new(path)?, kind)?)
+}
+
+/// As [`listen_path`], where others must not connect before the file has its permissions: it is made with
+/// `mode`, less the process's umask.
+pub fn listen_path_with_mode(path: &Path, mode: Mode) -> io::Result<OwnedFd> {
+    remove_if_there(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // A file is made with the permissions of its socket (Linux, `unix_bind_bsd`). To set them afterwards, by
+    // path, would be to follow whatever somebody put there meanwhile.
+    rustix::fs::fchmod(&socket, mode)?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn bind_and_listen(name: &AbstractName, kind: SocketKind) -> Result<OwnedFd, Errno> {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use dataplane::MacAddr;
 
-use crate::model::{EndpointId, NetworkId, SandboxKey};
+use crate::model::{AttachKind, EndpointId, NetworkId, SandboxKey, VhostName};
 
 /// Something that only one endpoint of a network can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +91,23 @@ pub enum StateError {
         /// What is taken.
         claim: Claim,
         /// By whom.
+        holder: EndpointId,
+    },
+    /// Options of a device that the endpoint does not have.
+    #[error(
+        "the options `vhost-user.…` are for endpoints of kind `vhost-user`, and this one is \
+         `{0}`: add `attach=vhost-user`"
+    )]
+    NoDevice(AttachKind),
+    /// Another endpoint has the socket.
+    #[error(
+        "the vhost-user socket `{name}` belongs to endpoint {}; choose another `vhost-user.socket`",
+        .holder.short()
+    )]
+    SocketTaken {
+        /// Name of its folder.
+        name: VhostName,
+        /// Who has it.
         holder: EndpointId,
     },
     /// The endpoint is in another container.

@@ -12,7 +12,7 @@ use dockervpp::engine::{AttachmentOptions, Engine, EngineError, Restored};
 use dockervpp::host::link::{Link, Links};
 use dockervpp::model::{
     AttachKind, EndpointId, EndpointSpec, IfName, MemifOptions, NetworkSpec, PolicyOptions, Pool,
-    SandboxKey, SessionOptions, TcpStack,
+    SandboxKey, SessionOptions, TcpStack, VhostOptions,
 };
 
 use crate::fixture::{Sandbox, eventually, root_or_skip, run};
@@ -62,6 +62,7 @@ pub(crate) fn endpoint(network: &NetworkSpec, host: u8, attach: AttachKind) -> E
         ipv6: None,
         attach,
         memif: MemifOptions::default(),
+        vhost: VhostOptions::default(),
         session: SessionOptions::default(),
         policy: PolicyOptions::default(),
     }

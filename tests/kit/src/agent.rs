@@ -101,6 +101,11 @@ impl Agent {
         self.folder.path().join("state")
     }
 
+    /// The folder of its vhost-user sockets.
+    pub fn vhost_folder(&self) -> PathBuf {
+        self.folder.path().join("vhost-user")
+    }
+
     /// Starts it (again) on the state that it has, and waits until it serves.
     pub fn launch(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "the agent runs");
@@ -113,6 +118,8 @@ impl Agent {
             .arg(self.control_socket())
             .arg("--state-dir")
             .arg(self.state_folder())
+            .arg("--vhost-user-dir")
+            .arg(self.vhost_folder())
             .args(["--collect-every", "1", "--log", "debug,hyper=info,netlink=info"])
             .args(&self.options.arguments);
         if let Some(vpp) = &self.vpp {

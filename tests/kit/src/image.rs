@@ -49,16 +49,29 @@ impl Image {
 
     /// Busybox, `netprobe`, and DPDK's testpmd with the memif driver.
     pub fn testpmd() -> Result<Self> {
-        let mut recipe = Recipe::new("testpmd")?;
+        Self::testpmd_with("memif", &[])
+    }
+
+    /// The same with the driver of vhost-user front ends.
+    pub fn virtio_user() -> Result<Self> {
+        // It serves devices on PCI too, so it is linked to that bus.
+        Self::testpmd_with("virtio", &["librte_bus_pci.so"])
+    }
+
+    fn testpmd_with(driver: &str, more: &[&str]) -> Result<Self> {
+        let mut recipe = Recipe::new(&format!("testpmd-{driver}"))?;
         recipe.program(&programs::netprobe()?, "/bin/netprobe")?;
         let testpmd = need::find("dpdk-testpmd").context("dpdk-testpmd is missing")?;
         recipe.program(&testpmd, "/bin/dpdk-testpmd")?;
-        let folder = need::memif_driver().context("the memif driver of DPDK is missing")?;
-        // Of the drivers only those that a memif port needs: the bus, the pool, the port.
-        for stem in ["librte_bus_vdev.so", "librte_mempool_ring.so", "librte_net_memif.so"] {
+        let folder = need::driver(driver)
+            .with_context(|| format!("the {driver} driver of DPDK is missing"))?;
+        // Of the drivers only those that such a port needs: the bus, the pool, the port.
+        let port = format!("librte_net_{driver}.so");
+        let stems = ["librte_bus_vdev.so", "librte_mempool_ring.so", &port];
+        for stem in stems.iter().chain(more) {
             for entry in fs::read_dir(&folder)? {
                 let path = entry?.path();
-                if path.file_name().is_some_and(|it| it.to_string_lossy().starts_with(stem)) {
+                if path.file_name().is_some_and(|it| it.to_string_lossy().starts_with(*stem)) {
                     recipe.program(&path, &path.to_string_lossy())?;
                 }
             }

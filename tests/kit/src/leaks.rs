@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Holdings {
     filters: BTreeSet<String>,
     /// Abstract sockets of the host's own namespace that the agent could have bound.
     abstract_sockets: BTreeSet<String>,
+    /// Folders of vhost-user sockets.
+    vhost_folders: BTreeSet<String>,
     /// The agent's open descriptors, by kind.
     descriptors: BTreeMap<String, usize>,
     /// The agent's threads, by name.
@@ -46,6 +49,7 @@ impl Holdings {
             namespaces: namespaces()?,
             filters: filters(),
             abstract_sockets: abstract_sockets()?,
+            vhost_folders: names_in_if_there(&agent.vhost_folder())?,
             descriptors: descriptors(pid, &agent.plugin_socket().to_string_lossy())?,
             threads: threads(pid)?,
             networks: agent.list("networks")?.len(),
@@ -92,6 +96,7 @@ impl Holdings {
             ("namespace", &self.namespaces, &before.namespaces),
             ("packet filter", &self.filters, &before.filters),
             ("socket", &self.abstract_sockets, &before.abstract_sockets),
+            ("vhost-user folder", &self.vhost_folders, &before.vhost_folders),
         ];
         let more = sets.into_iter().flat_map(|(what, now, before)| {
             now.difference(before).map(move |it| format!("{what} {it}"))
@@ -123,6 +128,10 @@ impl Holdings {
         }
         left
     }
+}
+
+fn names_in_if_there(folder: &Path) -> Result<BTreeSet<String>> {
+    if folder.exists() { names_in(&folder.to_string_lossy()) } else { Ok(BTreeSet::new()) }
 }
 
 fn names_in(folder: &str) -> Result<BTreeSet<String>> {

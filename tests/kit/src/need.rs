@@ -41,6 +41,8 @@ pub enum Need {
     Busybox,
     /// `dpdk-testpmd` with the memif driver.
     Testpmd,
+    /// `dpdk-testpmd` with the driver of vhost-user front ends.
+    VirtioUser,
     /// `tcpdump`, to read captures.
     Tcpdump,
     /// The ordinary programs of [`SESSION_PROGRAMS`], and Python.
@@ -66,6 +68,7 @@ impl Need {
             Self::Tun => OpenOptions::new().read(true).write(true).open("/dev/net/tun").is_ok(),
             Self::Busybox => static_busybox().is_some(),
             Self::Testpmd => find("dpdk-testpmd").is_some() && memif_driver().is_some(),
+            Self::VirtioUser => find("dpdk-testpmd").is_some() && driver("virtio").is_some(),
             Self::Tcpdump => find("tcpdump").is_some(),
             Self::Dpkg => {
                 ["dpkg", "dpkg-deb", "dpkg-architecture", "objdump", "deb-systemd-helper"]
@@ -88,6 +91,9 @@ impl Need {
             Self::Tun => "needs /dev/net/tun (`modprobe tun`)",
             Self::Busybox => "needs busybox-static (`scripts/setup.sh test`)",
             Self::Testpmd => "needs dpdk-testpmd and the memif driver (`scripts/setup.sh test`)",
+            Self::VirtioUser => {
+                "needs dpdk-testpmd and the virtio driver (`scripts/setup.sh test`)"
+            }
             Self::Tcpdump => "needs tcpdump (`scripts/setup.sh test`)",
             Self::SessionPrograms => {
                 "needs iperf3, redis, nginx, wrk, sockperf, … (`scripts/setup.sh test`)"
@@ -146,9 +152,15 @@ pub fn static_busybox() -> Option<PathBuf> {
 
 /// The folder from which DPDK loads its drivers, when the memif driver is there.
 pub fn memif_driver() -> Option<PathBuf> {
+    driver("memif")
+}
+
+/// The folder from which DPDK loads its drivers, when this driver of ports is there.
+pub fn driver(name: &str) -> Option<PathBuf> {
+    let file = format!("librte_net_{name}.so");
     let lib = Path::new("/usr/lib").join(format!("{}-linux-gnu", env::consts::ARCH)).join("dpdk");
     let folders = fs::read_dir(lib).ok()?.filter_map(Result::ok).map(|it| it.path());
-    folders.into_iter().find(|it| it.join("librte_net_memif.so").exists())
+    folders.into_iter().find(|it| it.join(&file).exists())
 }
 
 fn succeeds(program: &str, arguments: &[&str]) -> bool {

@@ -1,4 +1,4 @@
-//! DPDK's `dpdk-testpmd` with one memif port, driven through its prompt; on the host, or as the
+//! DPDK's `dpdk-testpmd` with one port, of memif or of a vhost-user front end, driven through its prompt; on the host, or as the
 //! first process of a container.
 //!
 //! Facts of DPDK 22.11 that shape this: a client without a server fails its port start and never
@@ -17,12 +17,23 @@ use crate::{Image, unique, wait};
 /// How long an answer at the prompt may take, and the start.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// What testpmd's port is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// `net_memif`.
+    Memif,
+    /// `net_virtio_user`: the front end of a vhost-user device, whose link is always up.
+    VirtioUser,
+}
+
 /// What testpmd is told.
 #[derive(Debug, Clone)]
 pub struct TestpmdOptions {
+    /// What its port is.
+    pub driver: Driver,
     /// `client` or `server`.
     pub role: &'static str,
-    /// Name of the abstract socket.
+    /// Name of the abstract socket; path of a vhost-user socket.
     pub socket: String,
     /// Interface id.
     pub id: u32,
@@ -38,7 +49,7 @@ pub struct TestpmdOptions {
     pub mbuf: u16,
     /// The CPU that it runs on.
     pub cpu: usize,
-    /// More arguments of the memif device, `zero-copy=yes` say.
+    /// More arguments of the device, `zero-copy=yes` say.
     pub device: Vec<String>,
     /// More arguments of DPDK's environment.
     pub eal: Vec<String>,
@@ -60,8 +71,14 @@ impl TestpmdOptions {
         Self::new("server", socket)
     }
 
+    /// The front end of the vhost-user device whose socket is at `path`.
+    pub fn front_end(path: &str) -> Self {
+        Self { driver: Driver::VirtioUser, ring: 8, ..Self::new("front end", path) }
+    }
+
     fn new(role: &'static str, socket: &str) -> Self {
         Self {
+            driver: Driver::Memif,
             role,
             socket: socket.to_owned(),
             id: 0,
@@ -78,7 +95,7 @@ impl TestpmdOptions {
         }
     }
 
-    fn command_line(&self, prefix: &str) -> Vec<String> {
+    fn memif_device(&self) -> Vec<String> {
         let mut device = vec![
             "net_memif0".to_owned(),
             format!("role={}", self.role),
@@ -90,6 +107,19 @@ impl TestpmdOptions {
             device.push(format!("bsize={}", self.buffer));
         }
         device.extend(self.secret.iter().map(|secret| format!("secret={secret}")));
+        device
+    }
+
+    fn command_line(&self, prefix: &str) -> Vec<String> {
+        let mut device = match self.driver {
+            Driver::Memif => self.memif_device(),
+            Driver::VirtioUser => vec![
+                "net_virtio_user0".to_owned(),
+                format!("path={}", self.socket),
+                format!("queues={}", self.queues),
+                format!("queue_size={}", 1u32 << self.ring),
+            ],
+        };
         device.extend(self.device.iter().cloned());
         let device = device.join(",");
         let cpu = self.cpu;
@@ -100,6 +130,7 @@ impl TestpmdOptions {
             format!("--vdev={device}"),
             // Says why a link went down.
             "--log-level=pmd.net.memif:info".to_owned(),
+            "--log-level=pmd.net.virtio.*:info".to_owned(),
         ];
         line.extend(["--no-huge", "-m", "512", "--no-pci"].map(str::to_owned));
         line.extend(self.eal.iter().cloned());
@@ -158,7 +189,11 @@ impl Testpmd {
         let run = run
             .flags(&["-e", "LD_PRELOAD=/lib/libstdbuf.so", "-e", "_STDBUF_O=L"])
             .command(&command);
-        let (container, process) = Container::foreground(&Image::testpmd()?, &run)?;
+        let image = match options.driver {
+            Driver::Memif => Image::testpmd()?,
+            Driver::VirtioUser => Image::virtio_user()?,
+        };
+        let (container, process) = Container::foreground(&image, &run)?;
         Self::ready(process, Some(container))
     }
 
@@ -302,6 +337,20 @@ impl Testpmd {
             same = if now == last { same + 1 } else { 0 };
             last = now;
             Ok((same >= 5).then_some(now))
+        })
+    }
+
+    /// How many packets came on each receive queue of a vhost-user front end.
+    pub fn received_by_queue(&mut self, queues: usize) -> Result<Vec<u64>> {
+        let mut counts = vec![None; queues];
+        self.command("show port xstats 0", |line| {
+            let (name, count) = line.split_once(": ")?;
+            let queue = name.trim().strip_prefix("rx_q")?.strip_suffix("_good_packets")?;
+            let queue: usize = queue.parse().ok()?;
+            if let Some(place) = counts.get_mut(queue) {
+                *place = count.trim().parse().ok();
+            }
+            counts.iter().copied().collect::<Option<Vec<u64>>>()
         })
     }
 

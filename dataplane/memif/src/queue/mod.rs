@@ -17,8 +17,9 @@ use shm::Mapping;
 
 pub use frame::{Frame, Frames};
 pub use rx::{Armed, RxBatch, RxQueue};
+pub use shm::Payload;
 pub use state::{LinkState, RingFault};
-pub use tx::{Payload, TxError, TxQueue};
+pub use tx::{TxError, TxQueue};
 
 /// Descriptors of one frame at most: 64 KiB in buffers of 4 KiB.
 pub const MAX_SEGMENTS: usize = 16;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use shm::Mapping;
+use shm::{Mapping, Payload};
 
 use super::{
     Frame, LinkState, MAX_SEGMENTS, Regions, RingFault, Segment, Side, check_alive, check_range,
@@ -45,29 +45,6 @@ pub enum TxError {
     /// The link is down or the peer broke the rules.
     #[error(transparent)]
     Fault(#[from] RingFault),
-}
-
-/// Bytes that can be copied into shared memory in pieces.
-pub trait Payload {
-    /// All bytes together.
-    fn payload_len(&self) -> usize;
-
-    /// Copies `length` bytes from `offset` on to `target_offset` of `target`. Both ranges are
-    /// inside.
-    fn copy_part(&self, offset: usize, target: &Mapping, target_offset: usize, length: usize);
-}
-
-impl Payload for [u8] {
-    #[inline]
-    fn payload_len(&self) -> usize {
-        self.len()
-    }
-
-    #[inline]
-    fn copy_part(&self, offset: usize, target: &Mapping, target_offset: usize, length: usize) {
-        // The queue checked the target; the source range is inside by contract.
-        let _ = target.write(target_offset, &self[offset..offset + length]);
-    }
 }
 
 impl Payload for Frame<'_> {

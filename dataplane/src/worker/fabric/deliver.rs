@@ -4,7 +4,7 @@ use memif::TxQueue;
 use memif::queue::{Payload, TxError};
 use shm::Mapping;
 
-use super::outgoing::Outgoing;
+use super::outgoing::{Decided, Outgoing};
 use super::{Fabric, TapToken, complete};
 use crate::DropReason;
 use crate::bridge::PortSlot;
@@ -19,6 +19,8 @@ impl Fabric {
         let Some(Some(port)) = self.ports.get_mut(usize::from(to.0)) else { return };
         if port.memif.is_some() {
             self.deliver_memif(to, frame);
+        } else if port.vhost.is_some() {
+            self.deliver_vhost(to, frame);
         } else if port.tap.is_some() {
             self.deliver_tap(to, frame);
         } else if port.stack.is_some() {
@@ -63,6 +65,12 @@ impl Fabric {
             Outgoing::Shared { header, frame } => {
                 let _ = push(queue.forward(header, frame), frame.len());
             }
+            Outgoing::Guest { header, frame } if frame.len() <= header.len() => {
+                let _ = push(queue.push(&header[..frame.len()]), frame.len());
+            }
+            Outgoing::Guest { header, frame } => {
+                let _ = push(queue.push(&Decided { header, frame }), frame.len());
+            }
             Outgoing::Private { bytes, offload } if offload.is_plain() => {
                 let _ = push(queue.push(bytes), bytes.len());
             }
@@ -94,12 +102,8 @@ impl Fabric {
             return self.drop_at(to, DropReason::NoBuffer);
         };
         frame.copy_to(room.frame());
-        let offload = match frame {
-            Outgoing::Shared { .. } => VirtioNetHeader::PLAIN,
-            Outgoing::Private { offload, .. } => *offload,
-        };
         let token = TapToken { port: to, flow: flow_hash(frame.header()) };
-        room.push(token, offload, length);
+        room.push(token, frame.offload(), length);
     }
 
     /// Makes everything delivered so far visible to its receivers.
@@ -120,10 +124,16 @@ impl Fabric {
             if let Some(stack) = &mut port.stack {
                 stack.flush();
             }
-            let Some(memif) = &mut port.memif else { continue };
-            for queue in &mut memif.queues {
-                // A link that is down is reported by its control socket.
-                let _ = queue.flush();
+            // A link that is down is reported by its control socket.
+            if let Some(memif) = &mut port.memif {
+                for queue in &mut memif.queues {
+                    let _ = queue.flush();
+                }
+            }
+            if let Some(vhost) = &mut port.vhost {
+                for queue in &mut vhost.queues {
+                    let _ = queue.flush();
+                }
             }
         }
     }
@@ -153,31 +163,51 @@ pub(super) enum Pushed {
     Stop,
 }
 
+/// A queue that takes complete packets.
+pub(super) trait PacketSink {
+    /// Why it does not take one.
+    type Error;
+
+    /// Takes one.
+    fn push_packet<P: Payload + ?Sized>(&mut self, packet: &P) -> Result<(), Self::Error>;
+}
+
+impl PacketSink for TxQueue {
+    type Error = TxError;
+
+    #[inline]
+    fn push_packet<P: Payload + ?Sized>(&mut self, packet: &P) -> Result<(), TxError> {
+        self.push(packet)
+    }
+}
+
 /// Makes what the sender left undone good: pushes each packet of a frame as it goes on a wire, without
 /// the first `skip`. Returns how many packets are done, those of the first `skip` included.
-pub(super) fn push_packets(
+pub(super) fn push_packets<Q: PacketSink>(
     bytes: &[u8],
     offload: VirtioNetHeader,
     mtu: usize,
     skip: usize,
     scratch: &mut Vec<u8>,
-    queue: &mut TxQueue,
-    mut report: impl FnMut(Result<(), TxError>, usize) -> Pushed,
+    queue: &mut Q,
+    mut report: impl FnMut(Result<(), Q::Error>, usize) -> Pushed,
 ) -> Result<usize, BadOffload> {
     if offload.is_plain() {
-        return Ok(usize::from(report(queue.push(bytes), bytes.len()) == Pushed::GoOn));
+        return Ok(usize::from(report(queue.push_packet(bytes), bytes.len()) == Pushed::GoOn));
     }
     if offload.segmentation.is_none() {
         scratch.clear();
         scratch.extend_from_slice(bytes);
         complete(scratch, offload.checksum)?;
-        return Ok(usize::from(report(queue.push(&scratch[..]), scratch.len()) == Pushed::GoOn));
+        return Ok(usize::from(
+            report(queue.push_packet(&scratch[..]), scratch.len()) == Pushed::GoOn,
+        ));
     }
     let mut segments = Segmenter::new(bytes, offload, mtu)?;
     segments.skip(skip);
     let mut done = skip;
     while let Some(segment) = segments.next_segment() {
-        if report(queue.push(&TwoPieces(segment)), segment.len()) == Pushed::Stop {
+        if report(queue.push_packet(&TwoPieces(segment)), segment.len()) == Pushed::Stop {
             break;
         }
         done += 1;

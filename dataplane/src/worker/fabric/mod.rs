@@ -9,6 +9,7 @@ mod deliver;
 mod outgoing;
 mod stack;
 mod switch;
+mod vhost;
 
 use memif::RingFault;
 
@@ -67,7 +68,7 @@ pub(crate) struct Fabric {
     targets: Vec<PortSlot>,
     scratch: Vec<u8>,
     reply: Vec<u8>,
-    /// A frame that is looked at whole.
+    /// A frame that is looked at whole, or that a front end did not complete.
     copy: Vec<u8>,
 }
 

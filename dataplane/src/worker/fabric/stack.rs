@@ -30,11 +30,11 @@ pub(crate) const OFFER_INTERVAL: Duration = Duration::from_micros(50);
 /// A frame of a stack on its way to one port.
 #[derive(Debug)]
 pub(crate) struct Parcel {
-    frame: StackFrame,
+    pub(super) frame: StackFrame,
     from: PortSlot,
     sender: PortId,
     /// Packets of it that were delivered, when it has to be cut.
-    delivered: usize,
+    pub(super) delivered: usize,
 }
 
 impl Fabric {
@@ -105,6 +105,11 @@ impl Fabric {
         match port.owner() {
             PortOwner::Memif => {
                 if !self.offer_memif(to, &mut parcel) {
+                    return Some(parcel);
+                }
+            }
+            PortOwner::Vhost => {
+                if !self.offer_vhost(to, &mut parcel) {
                     return Some(parcel);
                 }
             }
@@ -340,9 +345,7 @@ impl Fabric {
         }
         let mut copy = self.pool.frame(length);
         frame.copy_to(copy.bytes_mut());
-        if let Outgoing::Private { offload, .. } = frame {
-            copy.offload = *offload;
-        }
+        copy.offload = frame.offload();
         match stack.push(copy, &mut self.pool) {
             Ok(()) => port.counters.transmitted(length),
             Err(copy) => {

@@ -25,18 +25,23 @@ impl Fabric {
         if needs_more(header) && self.is_guarded(from) && frame.len() <= MOST_COPIED {
             return self.ingress_copied(from, frame);
         }
-        let outgoing = Outgoing::Shared { header, frame };
-        let Some(verdict) = self.admit(from, &outgoing, 0) else { return };
+        self.switch(from, &Outgoing::Shared { header, frame });
+    }
+
+    /// A complete frame in a sender's memory.
+    #[inline]
+    pub(super) fn switch(&mut self, from: PortSlot, outgoing: &Outgoing<'_>) {
+        let Some(verdict) = self.admit(from, outgoing, 0) else { return };
         match verdict {
-            Verdict::Unicast(to) => self.deliver(to, &outgoing),
+            Verdict::Unicast(to) => self.deliver(to, outgoing),
             Verdict::Drop(reason) => self.drop_at(from, reason),
             Verdict::Flood { to_gateway } => {
-                self.flood(from, &outgoing);
+                self.flood(from, outgoing);
                 if to_gateway {
-                    self.copy_to_gateway(from, &outgoing);
+                    self.copy_to_gateway(from, outgoing);
                 }
             }
-            Verdict::Gateway => self.copy_to_gateway(from, &outgoing),
+            Verdict::Gateway => self.copy_to_gateway(from, outgoing),
         }
     }
 
@@ -48,7 +53,7 @@ impl Fabric {
         bytes.clear();
         bytes.resize(frame.len(), 0);
         let copied = frame.copy_to(&mut bytes);
-        self.forward_private(from, VirtioNetHeader::PLAIN, &mut bytes[..copied]);
+        self.switch_private(from, VirtioNetHeader::PLAIN, &mut bytes[..copied]);
         self.copy = bytes;
     }
 
@@ -68,10 +73,16 @@ impl Fabric {
             port.counters.received(bytes.len());
             return port.counters.dropped(DropReason::BadOffload);
         };
-        self.forward_private(from, offload, bytes);
+        self.switch_private(from, offload, bytes);
     }
 
-    fn forward_private(&mut self, from: PortSlot, offload: VirtioNetHeader, bytes: &mut [u8]) {
+    /// A frame in private memory, with what it still needs.
+    pub(super) fn switch_private(
+        &mut self,
+        from: PortSlot,
+        offload: VirtioNetHeader,
+        bytes: &mut [u8],
+    ) {
         let segment = offload.segmentation.map_or(0, |segmentation| usize::from(segmentation.size));
         let outgoing = Outgoing::Private { bytes, offload };
         let Some(verdict) = self.admit(from, &outgoing, segment) else { return };
@@ -89,7 +100,7 @@ impl Fabric {
     }
 
     #[inline]
-    fn is_guarded(&self, slot: PortSlot) -> bool {
+    pub(super) fn is_guarded(&self, slot: PortSlot) -> bool {
         self.port(slot).is_some_and(|port| port.guard.is_on())
     }
 

@@ -108,6 +108,7 @@ pub(super) fn start(chosen: Chosen, arguments: &ServeArgs) -> Result<Arc<dyn Eng
             spin: Duration::from_micros(arguments.spin_microseconds.into()),
         },
         owner: driver_name(&arguments.plugin_socket),
+        vhost_directory: arguments.vhost_user_dir.clone(),
         ..AttachmentOptions::default()
     };
     Ok(match chosen {
@@ -149,7 +150,7 @@ mod tests {
         let line =
             ["dockervpp", "serve", "--vpp-api-socket", "/nowhere/api.sock", "--engine", engine];
         match Cli::try_parse_from(line).unwrap().command {
-            Command::Serve(arguments) => arguments,
+            Command::Serve(arguments) => *arguments,
             other => panic!("{other:?}"),
         }
     }

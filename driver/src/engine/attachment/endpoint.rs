@@ -19,6 +19,7 @@ use super::info_server::InfoServer;
 use super::rooms::Rooms;
 use super::sockets::{Served, Sockets};
 use super::station;
+use super::vhost::VhostFolders;
 use super::{HostStacks, MemifService};
 use crate::engine::{Attachment, EngineError, Restored};
 use crate::host::netns::NetNs;
@@ -97,7 +98,7 @@ impl Endpoint {
             ipv6: self.spec.ipv6.map(|net| net.addr()),
             kernel: match self.spec.attach {
                 AttachKind::Auto => true,
-                AttachKind::Userspace => false,
+                AttachKind::Userspace | AttachKind::VhostUser => false,
             },
             isolated: self.network.isolation,
             ring_size: ring.map_or(RingSize::DEFAULT, |ring| ring.0),
@@ -165,6 +166,7 @@ impl Joined {
 pub(in crate::engine) struct Services {
     pub(in crate::engine) dataplane: Dataplane,
     pub(in crate::engine) memif: MemifService,
+    pub(in crate::engine) vhost: VhostFolders,
     /// None where the engine has no other stack than the agent's.
     pub(in crate::engine) host_stacks: Option<Arc<dyn HostStacks>>,
     pub(in crate::engine) watch: Watch,
@@ -197,7 +199,8 @@ impl Services {
         let mut joined = Joined::new(sandbox);
         self.rooms().enter(sandbox, &endpoint.spec.id);
         self.broker.add_endpoint(endpoint.session_key(), endpoint.session_endpoint());
-        if let Err(error) = self.start_station(endpoint, &mut joined) {
+        let started = self.start_station(endpoint, &mut joined);
+        if let Err(error) = started.and_then(|()| self.vhost.serve(&self.dataplane, endpoint)) {
             if let Err(error) = self.withdraw(endpoint, &mut joined) {
                 tracing::warn!(endpoint = endpoint.spec.id.short(), %error, "an endpoint was not taken down after a failure");
             }
@@ -228,7 +231,8 @@ impl Services {
         self.rooms().enter(sandbox, &endpoint.spec.id);
         self.broker.add_endpoint(endpoint.session_key(), endpoint.session_endpoint());
         let started = self.start_station(endpoint, &mut joined);
-        match started.and_then(|()| self.settle(endpoint, &mut joined)) {
+        let served = started.and_then(|()| self.vhost.serve(&self.dataplane, endpoint));
+        match served.and_then(|()| self.settle(endpoint, &mut joined)) {
             Ok(Attempt::Done) => {}
             Ok(Attempt::Again) => joined.job = Some(self.pursue(endpoint, sandbox)),
             Err(error) => {
@@ -264,6 +268,8 @@ impl Services {
     pub(in crate::engine) fn delete(&self, endpoint: &Endpoint) -> Result<(), EngineError> {
         let mut presence = endpoint.lock();
         self.links.remove(&endpoint.spec.id)?;
+        // An agent that died may have left the socket.
+        self.vhost.end(&self.dataplane, endpoint);
         none_if_gone(self.dataplane.delete_port(endpoint.port))?;
         *presence = Presence::Deleted;
         Ok(())
@@ -326,7 +332,8 @@ impl Services {
         let taken = joined.sockets.take(findings, |sockets| self.serve(endpoint, sandbox, sockets));
         let interface = joined.sockets.interface();
         if interface.is_some() || joined.since.elapsed() > INTERFACE_PATIENCE {
-            let document = document(&endpoint.network, &endpoint.spec, interface).into();
+            let vhost = endpoint.spec.vhost_socket().map(|name| self.vhost.socket(&name));
+            let document = document(&endpoint.network, &endpoint.spec, interface, vhost).into();
             joined.sockets.publish(&self.info, &document);
         }
         taken?;
@@ -427,6 +434,7 @@ impl Services {
             MemifService::DataPath => none_if_gone(self.dataplane.unlisten_memif(endpoint.port)),
             MemifService::Engine(engine) => engine.unlisten(&endpoint.spec.id),
         };
+        self.vhost.end(&self.dataplane, endpoint);
         let detached = none_if_gone(self.dataplane.detach_tap(endpoint.port));
         self.rooms().leave(&joined.sandbox, &endpoint.spec.id);
         unlistened.and(detached).and(stack)

@@ -211,11 +211,11 @@ impl LinkMaker {
     fn make_bare(&self, kind: AttachKind, name: &IfName) -> Result<Option<TapDevice>, EngineError> {
         match kind {
             AttachKind::Auto => self.attach(name.as_str()).map(Some),
-            AttachKind::Userspace if self.dummy => {
+            AttachKind::Userspace | AttachKind::VhostUser if self.dummy => {
                 let made = Links::open().and_then(|mut links| links.create_dummy(name));
                 made.map(|()| None).map_err(from_link)
             }
-            AttachKind::Userspace => {
+            AttachKind::Userspace | AttachKind::VhostUser => {
                 self.told.call_once(|| tracing::warn!("{}", self.warnings().join("; ")));
                 // Persistent, so it stays when the only descriptor is closed here.
                 self.attach(name.as_str()).map(|_| None)
@@ -231,7 +231,7 @@ impl LinkMaker {
     ) -> Result<Option<TapDevice>, EngineError> {
         match kind {
             AttachKind::Auto => self.attach(name).map(Some),
-            AttachKind::Userspace => Ok(None),
+            AttachKind::Userspace | AttachKind::VhostUser => Ok(None),
         }
     }
 

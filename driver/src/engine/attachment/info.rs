@@ -2,6 +2,7 @@
 //! configure itself. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -38,6 +39,9 @@ struct Sockets {
     memif: String,
     session: String,
     info: String,
+    /// Path on the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vhost_user: Option<PathBuf>,
 }
 
 /// The document, ending in a newline.
@@ -45,6 +49,7 @@ pub(in crate::engine) fn document(
     network: &NetworkSpec,
     endpoint: &EndpointSpec,
     interface: Option<&str>,
+    vhost_user: Option<PathBuf>,
 ) -> Vec<u8> {
     let document = Document {
         version: VERSION,
@@ -56,7 +61,7 @@ pub(in crate::engine) fn document(
         ipv6: ipv6(network, endpoint),
         mtu: network.mtu,
         attach: endpoint.attach,
-        sockets: sockets(interface),
+        sockets: Sockets { vhost_user, ..sockets(interface) },
     };
     let mut bytes = serde_json::to_vec_pretty(&document)
         .expect("strings, numbers and structures are always JSON");
@@ -104,7 +109,8 @@ fn ipv6(network: &NetworkSpec, endpoint: &EndpointSpec) -> Option<IpConfig> {
 fn sockets(interface: Option<&str>) -> Sockets {
     let prefix = interface.map(|name| format!("{name}/")).unwrap_or_default();
     let name = |leaf: &str| format!("@dockervpp/{prefix}{leaf}");
-    Sockets { memif: name("memif"), session: name("session"), info: name("info") }
+    let vhost_user = None;
+    Sockets { memif: name("memif"), session: name("session"), info: name("info"), vhost_user }
 }
 
 #[cfg(test)]
@@ -146,11 +152,12 @@ mod tests {
             memif: crate::model::MemifOptions::default(),
             session: crate::model::SessionOptions::default(),
             policy: crate::model::PolicyOptions::default(),
+            vhost: crate::model::VhostOptions::default(),
         }
     }
 
     fn parsed(network: &NetworkSpec, interface: Option<&str>) -> Value {
-        serde_json::from_slice(&document(network, &endpoint(), interface)).unwrap()
+        serde_json::from_slice(&document(network, &endpoint(), interface, None)).unwrap()
     }
 
     #[test]
@@ -179,6 +186,14 @@ mod tests {
         let document = parsed(&network(true), Some("eth0"));
         assert_eq!(document["ipv4"]["gateway"], Value::Null);
         assert_eq!(document["ipv6"]["gateway"], Value::Null);
+    }
+
+    #[test]
+    fn the_socket_of_a_device_is_named() {
+        let path = Some(PathBuf::from("/run/dockervpp/vhost-user/vm/socket"));
+        let document = document(&network(false), &endpoint(), None, path);
+        let document: Value = serde_json::from_slice(&document).unwrap();
+        assert_eq!(document["sockets"]["vhost_user"], "/run/dockervpp/vhost-user/vm/socket");
     }
 
     #[test]

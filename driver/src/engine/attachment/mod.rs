@@ -5,14 +5,16 @@
 //! * `sockets`, `info_server`: what is bound in the container's network namespace.
 //! * `station`: the network stack of an endpoint without a kernel interface. (With `tcp=vcl` it is the engine's:
 //!   [`HostStacks`].)
+//! * `vhost`: the folders of vhost-user sockets.
 //! * `endpoint`: joining and leaving, which puts these together.
 //!
 //! Each endpoint has a port of the agent's data path, for its link or its network stack; what that port
 //! is bridged with is the engine's affair, and so is who serves memif clients ([`MemifSockets`]).
 //!
 //! Three threads serve all endpoints: one waits for sandboxes and links to appear, one answers on the
-//! info sockets, one is the session broker; and each joined endpoint of kind `userspace` has one for its
-//! network stack. They sleep when there is nothing to do.
+//! info sockets, one is the session broker; and each joined endpoint of kind `userspace` or `vhost-user` has one for its
+//! network stack, of kind `vhost-user` another for its
+//! socket. They sleep when there is nothing to do.
 
 mod capture;
 mod endpoint;
@@ -25,9 +27,11 @@ mod rooms;
 mod sockets;
 mod station;
 mod tables;
+mod vhost;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use dataplane::{Dataplane, WorkerConfig, control};
@@ -45,8 +49,12 @@ pub(super) use self::info::gateways;
 use self::info_server::InfoServer;
 use self::rooms::Rooms;
 use self::tables::Endpoints;
+use self::vhost::VhostFolders;
 use super::session::{ListenerStatus, SessionStatus};
-use super::{Attachment, EndpointStatus, EngineError, FrameSource, MemifClient, Restored};
+use super::{
+    Attachment, EndpointStatus, EngineError, FrameSource, MemifClient, Restored, VhostDevice,
+    VhostFrontEnd,
+};
 use crate::host::netns::NetNs;
 use crate::host::socket::AbstractName;
 use crate::host::watch::Watch;
@@ -62,11 +70,18 @@ pub struct AttachmentOptions {
     pub tap_queues: u16,
     /// Marks the links of this agent, so that two agents on one host leave each other's alone.
     pub owner: String,
+    /// Where the folders of vhost-user sockets are.
+    pub vhost_directory: PathBuf,
 }
 
 impl Default for AttachmentOptions {
     fn default() -> Self {
-        Self { workers: WorkerConfig::default(), tap_queues: 1, owner: "dockervpp".to_owned() }
+        Self {
+            workers: WorkerConfig::default(),
+            tap_queues: 1,
+            owner: "dockervpp".to_owned(),
+            vhost_directory: PathBuf::from("/run/dockervpp/vhost-user"),
+        }
     }
 }
 
@@ -131,6 +146,7 @@ impl Attachments {
             links: LinkMaker::new(options.owner, options.tap_queues)?,
             dataplane: Dataplane::start(options.workers)?,
             memif,
+            vhost: VhostFolders::new(options.vhost_directory),
             host_stacks,
             watch: Watch::start().map_err(thread("watch"))?,
             info: InfoServer::start().map_err(thread("info"))?,
@@ -222,6 +238,7 @@ impl Attachments {
 
     /// As [`super::Engine::sweep`].
     pub(super) fn sweep(&self, known: &dyn Fn(&EndpointId) -> bool) -> Result<usize, EngineError> {
+        self.services.vhost.sweep(&self.endpoints.vhost_sockets());
         self.services.links.sweep(known)
     }
 
@@ -247,11 +264,28 @@ impl Attachments {
                 tx_queues: memif.queues.1,
                 ring_size: memif.ring_size,
             }),
+            vhost: self.vhost_status(&found.spec, status.vhost),
             sockets: outlook.sockets,
             counters: status.counters,
             engine_drops: BTreeMap::new(),
             sessions: self.services.broker.counters(found.session_key()),
         }))
+    }
+
+    fn vhost_status(
+        &self,
+        spec: &EndpointSpec,
+        front_end: Option<control::VhostStatus>,
+    ) -> Option<VhostDevice> {
+        let name = spec.vhost_socket()?;
+        Some(VhostDevice {
+            socket: self.services.vhost.socket(&name).display().to_string(),
+            front_end: front_end.map(|front_end| VhostFrontEnd {
+                rx_queues: front_end.queues.0,
+                tx_queues: front_end.queues.1,
+                ring_size: front_end.ring_size,
+            }),
+        })
     }
 
     /// The sessions of all endpoints.
@@ -302,6 +336,7 @@ fn owner_name(owner: control::PortOwner) -> &'static str {
         control::PortOwner::Tap => "tap",
         control::PortOwner::Stack => "stack",
         control::PortOwner::Memif => "memif",
+        control::PortOwner::Vhost => "vhost-user",
     }
 }
 

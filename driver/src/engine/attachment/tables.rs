@@ -1,6 +1,6 @@
 //! Which port is which endpoint.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dataplane::PortId;
@@ -36,6 +36,12 @@ impl Endpoints {
             .values()
             .map(|endpoint| (endpoint.session_key(), endpoint.spec.id.clone()))
             .collect()
+    }
+
+    /// Names of all vhost-user sockets.
+    pub(in crate::engine) fn vhost_sockets(&self) -> BTreeSet<String> {
+        let endpoints = self.lock();
+        endpoints.values().filter_map(|it| it.spec.vhost_socket()).map(String::from).collect()
     }
 
     pub(in crate::engine) fn lock(&self) -> MutexGuard<'_, HashMap<EndpointId, Arc<Endpoint>>> {

@@ -137,6 +137,7 @@ mod tests {
             antispoof: crate::model::Antispoof::None,
             interface: None,
             memif: None,
+            vhost: None,
             sockets: Vec::new(),
             counters: PortCounters { rx_frames: 1, ..PortCounters::default() },
             engine_drops: BTreeMap::new(),

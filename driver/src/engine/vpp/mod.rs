@@ -63,7 +63,8 @@ use super::{
     PublishedAt, Restored,
 };
 use crate::model::{
-    EndpointId, EndpointSpec, NetworkId, NetworkSpec, PortMapping, Protocol, SandboxKey, TcpStack,
+    AttachKind, EndpointId, EndpointSpec, NetworkId, NetworkSpec, PortMapping, Protocol,
+    SandboxKey, TcpStack,
 };
 
 pub use self::hosts::VclOptions;
@@ -227,6 +228,19 @@ impl VppEngine {
     }
 }
 
+/// Refuses vhost-user devices: VPP, which serves memif clients, and the agent, which would serve the device, could
+/// both have given an endpoint's address away.
+fn refuse_devices(attach: AttachKind) -> Result<(), EngineError> {
+    if attach != AttachKind::VhostUser {
+        return Ok(());
+    }
+    Err(EngineError::Host {
+        what: "`attach=vhost-user` is served by the engine `embedded` only".to_owned(),
+        remedy: "use `attach=userspace` and memif, or run the agent with `--engine embedded`"
+            .to_owned(),
+    })
+}
+
 impl Engine for VppEngine {
     fn name(&self) -> &'static str {
         "vpp"
@@ -234,6 +248,7 @@ impl Engine for VppEngine {
 
     fn create_network(&self, network: &NetworkSpec) -> Result<(), EngineError> {
         policy::check(&network.policy)?;
+        refuse_devices(network.attach)?;
         let tag = Tag::network(&network.id);
         if network.tcp == TcpStack::Vcl && self.controller.is_whole() {
             self.check_host_stack(network.mtu)?;
@@ -262,6 +277,7 @@ impl Engine for VppEngine {
 
     fn create_endpoint(&self, endpoint: &EndpointSpec) -> Result<(), EngineError> {
         policy::check(&endpoint.policy)?;
+        refuse_devices(endpoint.attach)?;
         let Network { spec, key } = self.network(&endpoint.network)?;
         let subject = Tag::port(&endpoint.id, Side::Link).subject();
         let in_vpp = spec.tcp_of(endpoint.attach) == Some(TcpStack::Vcl);

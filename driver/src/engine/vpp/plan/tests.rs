@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::super::state::TCP;
 use super::*;
-use crate::model::{AttachKind, MemifOptions, PolicyOptions, Pool, SessionOptions, TcpStack};
+use crate::model::{
+    AttachKind, MemifOptions, PolicyOptions, Pool, SessionOptions, TcpStack, VhostOptions,
+};
 
 fn network(number: u8, gateways: (bool, bool), mtu: u32, isolation: bool) -> NetworkSpec {
     NetworkSpec {
@@ -50,6 +52,7 @@ pub(in crate::engine::vpp) fn endpoint(
             ipv6: None,
             attach: AttachKind::Auto,
             memif: MemifOptions::default(),
+            vhost: VhostOptions::default(),
             session: SessionOptions::default(),
             policy: PolicyOptions::default(),
         },
