@@ -348,7 +348,9 @@ fn counters(lab: &Lab, endpoint: &str) -> Result<(u64, u64, u64)> {
 }
 
 fn network(lab: &Lab) -> Result<Network> {
-    lab.network(&["--subnet", "10.201.9.0/24", "-o", "mtu=9000", "-o", "attach=vhost-user"])
+    let shape = ["--subnet", "10.201.9.0/24", "-o", "mtu=9000", "-o", "attach=vhost-user"];
+    // What testpmd generates has addresses of its own choice.
+    lab.network(&[&shape[..], &["-o", "antispoof=none"]].concat())
 }
 
 /// Sends from one to the other; all four counts must agree.

@@ -33,7 +33,7 @@ fn rate(limit: Option<RateLimit>, least_burst: u64) -> Option<Rate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AttachKind, MemifOptions, PolicyOptions, SessionOptions};
+    use crate::model::{AttachKind, MemifOptions, PolicyOptions, SessionOptions, VhostOptions};
 
     fn endpoint(policy: PolicyOptions) -> EndpointSpec {
         EndpointSpec {
@@ -44,6 +44,7 @@ mod tests {
             ipv6: None,
             attach: AttachKind::Auto,
             memif: MemifOptions::default(),
+            vhost: VhostOptions::default(),
             session: SessionOptions::default(),
             policy,
         }
