@@ -39,6 +39,7 @@ const PURE: &[&str] = &[
     "driver/src/commands/run/line.rs",
     "driver/src/config/file.rs",
     "driver/src/config/sample.rs",
+    "driver/src/docker/options",
     "driver/src/docker/options.rs",
     "driver/src/docker/request.rs",
     "driver/src/docker/wire.rs",

@@ -4,12 +4,14 @@
 //! whole field. An unknown key is an error that names the nearest known one: a typing error must
 //! never be a silently different network. Keys of Docker's own are tolerated.
 
+mod vhost;
+
 use serde_json::Value;
 
 use super::wire::Options;
 use crate::model::{
     Antispoof, AttachKind, MemifOptions, PolicyOptions, RateLimit, RingBytes, SessionOptions,
-    TcpStack, VhostName, VhostOptions,
+    TcpStack, VhostOptions,
 };
 
 /// Every key of ours may be written with this in front.
@@ -245,29 +247,9 @@ pub const ENDPOINT: &[OptionSpec<EndpointOptions>] = &[
         doc: "Size of the rings of sessions that this container makes: one for each direction.",
         apply: |options, text| text.ring().map(|ring| options.session.ring = Some(ring)),
     },
-    OptionSpec {
-        key: "vhost-user.memory",
-        values: "16MiB..1TiB",
-        default: "4GiB",
-        doc: "Memory that a front end may share, with attach=vhost-user: that of its virtual \
-              machine.",
-        apply: |options, text| text.memory().map(|memory| options.vhost.memory = Some(memory)),
-    },
-    OptionSpec {
-        key: "vhost-user.queues",
-        values: "1..16",
-        default: "8",
-        doc: "Largest number of queues in each direction, with attach=vhost-user.",
-        apply: |options, text| text.queues().map(|queues| options.vhost.queues = Some(queues)),
-    },
-    OptionSpec {
-        key: "vhost-user.socket",
-        values: "1 to 64 letters, digits, `-`, `_` and `.`",
-        default: "the first 12 characters of the endpoint's id",
-        doc: "With attach=vhost-user: the socket is the file `socket` in the folder of this name in \
-              the agent's `--vhost-user-dir`. Mount the folder, not the file: it outlives restarts.",
-        apply: |options, text| text.vhost_name().map(|name| options.vhost.socket = Some(name)),
-    },
+    vhost::MEMORY,
+    vhost::QUEUES,
+    vhost::SOCKET,
 ];
 
 /// The attach kinds of this build.
@@ -481,24 +463,6 @@ impl Text {
         self.bytes()
             .and_then(|bytes| RingBytes::try_from(bytes).ok())
             .ok_or("a power of two, 4KiB..16MiB")
-    }
-
-    fn vhost_name(&self) -> Result<VhostName, &'static str> {
-        VhostName::try_from(self.0.clone())
-            .map_err(|_| "1 to 64 letters, digits, `-`, `_` and `.`, no `.` at the start")
-    }
-
-    /// A size in MiB.
-    fn memory(&self) -> Result<u32, &'static str> {
-        let text = self.0.to_ascii_lowercase();
-        let units = [("mib", 0), ("gib", 10), ("tib", 20), ("m", 0), ("g", 10), ("t", 20)];
-        let unit = units.iter().find(|(name, _)| text.ends_with(name));
-        unit.and_then(|(name, shift)| {
-            let number: u32 = text.strip_suffix(name)?.trim_end().parse().ok()?;
-            number.checked_mul(1 << shift)
-        })
-        .filter(|mebibytes| (16..=1 << 20).contains(mebibytes))
-        .ok_or("a size with its unit, 16MiB..1TiB")
     }
 
     /// A number of bytes, with or without a unit of 1024 or 1024².
