@@ -14,6 +14,7 @@
 //! * [`leaks`]: what a test must not leave behind, on the host and in the agent.
 //! * [`testpmd`]: DPDK's `dpdk-testpmd` as memif peer.
 //! * [`vpp`], [`vpp_link`]: a VPP of the test's own, and the kernel as its neighbour.
+//! * [`vpp_script`]: a VPP that answers from recorded exchanges, and what records them.
 //! * [`frame`], [`peer`]: a memif peer of our own that checks every byte.
 //! * [`world`]: a host behind the host.
 //! * [`lab`]: all of it together: the frame of a test.
@@ -33,6 +34,7 @@ pub mod proxy;
 pub mod testpmd;
 pub mod vpp;
 pub mod vpp_link;
+pub mod vpp_script;
 pub mod wait;
 pub mod world;
 
@@ -44,6 +46,7 @@ pub use lab::Lab;
 pub use peer::Peer;
 pub use testpmd::Testpmd;
 pub use vpp::Vpp;
+pub use vpp_script::ScriptedVpp;
 pub use world::World;
 
 /// A name that no other test of this or another run uses; `what` says what it is for.

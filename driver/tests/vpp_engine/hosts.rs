@@ -1,0 +1,130 @@
+//! Endpoints in VPP's host stack.
+
+use dockervpp::engine::Engine as _;
+use dockervpp::engine::vpp::{VclOptions, VppOptions};
+use dockervpp::model::{AttachKind, EndpointSpec, NetworkSpec, TcpStack};
+use kit::vpp_script::Scene;
+use transport::vcl::Program;
+
+use crate::fixture::{
+    endpoint, engine, fresh, inventory, network, options, ready, until_connected,
+};
+
+/// A network with VPP's host stack, of which `endpoint` makes endpoints of kind `userspace`.
+fn hosted(number: u8) -> NetworkSpec {
+    NetworkSpec {
+        tcp: TcpStack::Vcl,
+        mtu: 1500,
+        isolation: false,
+        attach: AttachKind::Userspace,
+        ..network(number)
+    }
+}
+
+fn hosted_endpoint(number: u8, network: &NetworkSpec) -> EndpointSpec {
+    EndpointSpec {
+        attach: AttachKind::Userspace,
+        ipv6: format!("fd00:1::{number}/64").parse().ok(),
+        ..endpoint(number, network)
+    }
+}
+
+/// Waits until an address answers the network's gateway.
+fn until_it_answers(scene: &Scene, address: &str) {
+    let command = if address.contains(':') { "show ip6 table" } else { "show ip table" };
+    let text = scene.cli(command).unwrap();
+    let line = text.lines().find(|line| line.contains("dvt:net:")).unwrap();
+    let number = line.split("table_id:").nth(1).unwrap().split_whitespace().next().unwrap();
+    let ping = format!("ping {address} table-id {number} repeat 1");
+    let answers = |said: &str| said.contains("1 received");
+    scene.cli_until(&ping, &format!("{address} answers"), answers).unwrap();
+}
+
+fn until_namespaces(scene: &Scene, count: usize) {
+    let wanted = |shown: &str| shown.matches("dvt:ep:").count() == count;
+    scene.cli_until("show app ns", &format!("{count} app namespaces"), wanted).unwrap();
+}
+
+pub(crate) fn endpoints_in_vpps_host_stack_are_stations_and_leave_nothing(scene: &mut Scene) {
+    let before = inventory(scene);
+    let engine = fresh(scene);
+    let network = hosted(1);
+    engine.create_network(&network).unwrap();
+    let [one, two] = [2, 3].map(|number| hosted_endpoint(number, &network));
+    let tap = endpoint(4, &network);
+    for endpoint in [&one, &two, &tap] {
+        engine.create_endpoint(endpoint).unwrap();
+        engine.create_endpoint(endpoint).unwrap();
+    }
+    assert_eq!(engine.warnings().iter().filter(|it| it.contains("VPP")).count(), 0);
+    until_connected(scene, 1);
+    for address in ["10.1.0.2", "10.1.0.3", "fd00:1::2", "fd00:1::3"] {
+        until_it_answers(scene, address);
+    }
+    let namespaces = scene.cli("show app ns").unwrap();
+    assert_eq!(namespaces.matches("dvt:ep:").count(), 2, "{namespaces}");
+    let fdb = engine.fdb(&network.id).unwrap();
+    let pinned = fdb.iter().filter(|line| line.pinned && line.endpoint.is_some()).count();
+    assert_eq!(pinned, 3);
+    // What is broken is mended.
+    let all = inventory(scene);
+    scene.cli("app ns del id dvt:ep:e2e2e2e2e2e2e2e2e2e2e2e2:host").unwrap();
+    until_namespaces(scene, 2);
+    assert_eq!(inventory(scene).len(), all.len());
+    for endpoint in [&one, &two, &tap] {
+        engine.delete_endpoint(&endpoint.id).unwrap();
+    }
+    engine.delete_network(&network.id).unwrap();
+    assert_eq!(inventory(scene), before);
+    assert_eq!(std::fs::read_dir(scene.folder().join("links")).unwrap().count(), 0);
+}
+
+pub(crate) fn the_next_agent_takes_up_hosts_and_vpp_is_told_them_again(scene: &mut Scene) {
+    let network = hosted(1);
+    let [stays, goes] = [2, 3].map(|number| hosted_endpoint(number, &network));
+    {
+        let engine = fresh(scene);
+        engine.create_network(&network).unwrap();
+        for endpoint in [&stays, &goes] {
+            engine.create_endpoint(endpoint).unwrap();
+        }
+        scene.settle().unwrap();
+    }
+    let before = inventory(scene);
+    let engine = engine(scene);
+    engine.create_network(&network).unwrap();
+    engine.create_endpoint(&stays).unwrap();
+    engine.sweep(&|id| *id == stays.id).unwrap();
+    until_namespaces(scene, 1);
+    let after = inventory(scene);
+    let stable = |line: &&String| !line.starts_with("show app ns");
+    let made: Vec<&String> = after.difference(&before).filter(stable).collect();
+    assert_eq!(made, Vec::<&String>::new(), "what stays is not made anew");
+    scene.kill().unwrap();
+    scene.start_again(&[]).unwrap();
+    until_namespaces(scene, 1);
+    assert_eq!(inventory(scene).len(), after.len());
+    until_it_answers(scene, "10.1.0.2");
+}
+
+pub(crate) fn what_the_host_stack_lacks_is_said_before_a_network_is_made(scene: &mut Scene) {
+    let engine = fresh(scene);
+    let small = NetworkSpec { mtu: 1400, ..hosted(1) };
+    let refusal = engine.create_network(&small).unwrap_err().to_string();
+    assert!(refusal.contains("1400") && refusal.contains("1500"), "{refusal}");
+    assert!(!scene.cli("show bridge-domain").unwrap().contains("10.1.0.1"));
+    drop(engine);
+    let options = VppOptions {
+        vcl: VclOptions {
+            program: Program { path: "/bin/false".into(), arguments: Vec::new() },
+            library: Some("/nowhere/libvppcom.so".into()),
+        },
+        ..options(scene, None)
+    };
+    let engine = ready(scene, options);
+    let refusal = engine.create_network(&hosted(1)).unwrap_err().to_string();
+    assert!(
+        refusal.contains("/nowhere/libvppcom.so") && refusal.contains("--vpp-vcl-library"),
+        "{refusal}"
+    );
+}
