@@ -1,7 +1,7 @@
 # Every target is one script; see scripts/ for what it does.
 API_DIR ?= /usr/share/vpp/api
 
-.PHONY: help build release install deb shim demo test check deep bench bench-full guard check-deny vpp-api man completions clean
+.PHONY: help build release install deb shim demo test check deep bench bench-full guard check-deny vpp-api vpp-record man completions clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\): *## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -48,6 +48,9 @@ check-deny:      ## `make check` with cargo-deny, which is compiled first if it 
 vpp-api:         ## the messages of vpp-api-client, from VPP's definitions in API_DIR
 	cargo run --locked -p vpp-api-generator -- "$(API_DIR)" driver/vpp-api-client/src \
 		--messages driver/vpp-api-client/messages.txt
+
+vpp-record:      ## what the engine and a real VPP say to each other, for the tests (needs VPP, and root or sudo)
+	@scripts/vpp-record.sh
 
 man:             ## manual pages in dist/man/
 	@scripts/dist.sh man

@@ -1,30 +1,33 @@
 #!/usr/bin/env bash
-# All tests: of the crates, then the suites against a real Docker Engine and real DPDK.
-# Usage: test.sh [unit|shim|package|docker|interop|sessions]...   (all of them by default)
+# All tests: of the crates, of the engine `vpp`, then the suites against a real Docker Engine and real DPDK.
+# Usage: test.sh [unit|vpp|shim|package|docker|interop|sessions]...   (all of them by default)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/common.sh
 . scripts/common.sh
 
-[ $# -gt 0 ] || set -- unit shim package docker interop sessions
+[ $# -gt 0 ] || set -- unit vpp shim package docker interop sessions
 scripts/setup.sh test
 need_cargo
 
-# The suites start containers and network devices: they run as root, the compiler does not.
+# The suites start containers and network devices: they run as root, the compiler does not. Takes a package and one of
+# its tests.
 run_suite() {
     local triple runner
     triple=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
     runner="CARGO_TARGET_${triple}_RUNNER"
     [ "$(id -u)" -eq 0 ] || export "$runner=sudo --preserve-env=CI,CARGO,DOCKERVPP_TEST_BINARIES,DOCKERVPP_TEST_SHIM,DOCKERVPP_TEST_DEEP,DOCKERVPP_TEST_ENGINE,DOCKERVPP_TEST_VCL,RUST_BACKTRACE"
-    cargo test --locked -p tests --test "$1" -- --test-threads=1
+    cargo test --locked -p "$1" --test "$2" -- --test-threads=1
     unset "$runner"
 }
 
+# Without those of the engine `vpp`, which are a suite of their own: they need root.
 unit_tests() {
     if command -v cargo-nextest >/dev/null; then
-        cargo nextest run --locked --workspace --all-features --exclude tests --no-fail-fast
+        cargo nextest run --locked --workspace --all-features --exclude tests --no-fail-fast -E 'not binary(vpp_engine)'
     else
-        cargo test --locked --workspace --all-features --exclude tests --lib --bins --tests --no-fail-fast
+        cargo test --locked --workspace --all-features --exclude tests --lib --bins --tests --no-fail-fast -- \
+            --skip real:: --skip scripted::
     fi
     cargo test --locked --workspace --all-features --doc
 }
@@ -34,6 +37,10 @@ for part in "$@"; do
         unit)
             heading "Tests of the crates"
             unit_tests
+            ;;
+        vpp)
+            heading "Suite: the engine vpp, on recordings and on VPP where there is one"
+            run_suite dockervpp vpp_engine
             ;;
         shim | package | docker | interop | sessions)
             heading "Suite: $part"
@@ -51,9 +58,9 @@ for part in "$@"; do
                 scripts/shim.sh
                 export DOCKERVPP_TEST_SHIM="$DOCKERVPP_TEST_BINARIES/../shim/libvcl_shim.so"
             fi
-            run_suite "$part"
+            run_suite tests "$part"
             ;;
-        *) fail "usage: test.sh [unit|shim|package|docker|interop|sessions]..." ;;
+        *) fail "usage: test.sh [unit|vpp|shim|package|docker|interop|sessions]..." ;;
     esac
 done
 heading "All tests passed"

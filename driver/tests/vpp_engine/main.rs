@@ -10,6 +10,7 @@ mod hosts;
 mod objects;
 mod outside;
 
+use kit::namespace;
 use kit::need::{Need, met, offered};
 use kit::vpp_script::{Recordings, Scene};
 
@@ -17,24 +18,35 @@ fn recordings() -> Recordings {
     Recordings::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vpp_engine/recordings"))
 }
 
-fn on_vpp(name: &str, scenario: impl FnOnce(&mut Scene)) {
+fn on_vpp(name: &str, scenario: impl FnOnce(&mut Scene) + Send) {
     // Who wants a recording wants no test that is skipped.
     let needs = [Need::Root, Need::Vpp];
-    assert!(!Scene::records() || needs.iter().all(|need| need.missing().is_none()), "{needs:?}");
+    let missing = needs.iter().find_map(|need| need.missing());
+    assert!(!Scene::records() || missing.is_none(), "nothing is recorded: {missing:?}");
     if offered(&needs) {
-        play(Scene::real(&recordings(), name).unwrap(), scenario);
+        play(name, Scene::real, scenario);
     }
 }
 
-fn on_recording(name: &str, scenario: impl FnOnce(&mut Scene)) {
+fn on_recording(name: &str, scenario: impl FnOnce(&mut Scene) + Send) {
+    // The engine tidies up among the links of its network, recording or not.
     if met(&[Need::Root]) {
-        play(Scene::played(&recordings(), name).unwrap(), scenario);
+        play(name, Scene::played, scenario);
     }
 }
 
-fn play(mut scene: Scene, scenario: impl FnOnce(&mut Scene)) {
-    scenario(&mut scene);
-    scene.finish().unwrap();
+/// Plays a scenario in a network namespace of its own.
+fn play(
+    name: &str,
+    scene: fn(&Recordings, &str) -> anyhow::Result<Scene>,
+    scenario: impl FnOnce(&mut Scene) + Send,
+) {
+    let played = namespace::in_a_new_one(name, || {
+        let mut scene = scene(&recordings(), name).unwrap();
+        scenario(&mut scene);
+        scene.finish().unwrap();
+    });
+    played.unwrap();
 }
 
 /// A test on VPP and one on its recording for each scenario.

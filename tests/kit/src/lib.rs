@@ -3,6 +3,7 @@
 //! Layers, bottom up:
 //!
 //! * [`need`]: what a test needs from the machine; absence skips it, and fails it under `CI=true`.
+//! * [`namespace`]: a network of a test's own.
 //! * [`wait`]: waiting for a condition with a limit; nothing in the suites sleeps blindly.
 //! * [`process`]: a child whose output is kept and can be waited for.
 //! * [`programs`]: the programs of this workspace, built on demand.
@@ -26,6 +27,7 @@ pub mod frame;
 pub mod image;
 pub mod lab;
 pub mod leaks;
+pub mod namespace;
 pub mod need;
 pub mod peer;
 pub mod process;

@@ -2,8 +2,8 @@
 //!
 //! A scenario is code that drives an engine and looks at VPP; a [`Scene`] gives it the VPP:
 //!
-//! * [`Scene::real`]: one that runs. Nothing is between it and the engine.
-//! * [`Scene::recorded`]: one that runs, behind a relay that writes down what the engine and VPP say to each other.
+//! * [`Scene::real`]: one that runs. Nothing is between it and the engine; or, where the environment asks for
+//!   recordings, a relay that writes down what the engine and VPP say to each other.
 //! * [`Scene::played`]: none. A [`ScriptedVpp`] answers from the recording, and takes nothing that is not in it.
 //!
 //! What makes a recording the same each time is that VPP's events are held back until the scenario looks at VPP or

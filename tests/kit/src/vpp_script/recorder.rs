@@ -19,7 +19,7 @@ use super::entry::{Asked, Entry, Said};
 use super::message::{Numbers, SOCKCLNT_CREATE_REPLY, number_of};
 use super::script::without_repetitions;
 use super::stream::{Listening, receive, send};
-use super::varying::{Folders, without_build, without_numbers};
+use super::varying::{Folders, without_numbers, without_origin};
 use crate::wait;
 
 /// An engine that says nothing for this long has done with what it heard: longer than it lets events gather, and
@@ -252,7 +252,7 @@ impl Shared {
         if UNRECORDED.contains(&parts.name()) {
             return Ok(true);
         }
-        let plain = without_build(message, parts.key())?;
+        let plain = without_origin(message, parts.key())?;
         let parts = log.numbers.split(&plain)?;
         let said = Said {
             key: parts.key().to_owned(),

@@ -1,8 +1,9 @@
 //! What differs between two runs of the same scenario, and how recordings have it instead. Pure.
 
 use anyhow::{Result, ensure};
+use vpp_api_client::api::interface::SwInterfaceEvent;
 use vpp_api_client::api::vpe::ShowVersionReply;
-use vpp_api_client::message::{Addressing, Message as _, decode, encode};
+use vpp_api_client::message::{Addressing, Message, decode, encode};
 use vpp_api_client::wire::FixedString;
 
 /// What folders are called in recordings: the scenario's, and VPP's.
@@ -80,18 +81,27 @@ pub(super) fn without_numbers(name: &str, fields: &str) -> String {
     text
 }
 
-/// An answer without what tells where and when VPP was built; others as they are.
-pub(super) fn without_build(message: &[u8], key: &str) -> Result<Vec<u8>> {
-    if key != ShowVersionReply::KEY {
-        return Ok(message.to_vec());
+/// A message of VPP's without what tells where and when VPP was built, and which process was recorded; others as they
+/// are.
+pub(super) fn without_origin(message: &[u8], key: &str) -> Result<Vec<u8>> {
+    match key {
+        ShowVersionReply::KEY => changed(message, |reply: &mut ShowVersionReply| {
+            reply.build_date = FixedString::default();
+            reply.build_directory = FixedString::default();
+        }),
+        // The one that asked for events.
+        SwInterfaceEvent::KEY => changed(message, |event: &mut SwInterfaceEvent| event.pid = 0),
+        _ => Ok(message.to_vec()),
     }
-    let mut reply: ShowVersionReply = decode(message)?;
-    reply.build_date = FixedString::default();
-    reply.build_directory = FixedString::default();
-    let mut plain = message[..ShowVersionReply::HEADER.size()].to_vec();
-    let addressing = Addressing { id: 0, client_index: 0, context: 0 };
-    plain.extend(&encode(&reply, addressing)?[plain.len()..]);
-    Ok(plain)
+}
+
+/// A message with other fields behind the same header.
+fn changed<M: Message>(message: &[u8], change: impl FnOnce(&mut M)) -> Result<Vec<u8>> {
+    let mut read: M = decode(message)?;
+    change(&mut read);
+    let (header, _) = message.split_at(M::HEADER.size());
+    let written = encode(&read, Addressing { id: 0, client_index: 0, context: 0 })?;
+    Ok([header, &written[header.len()..]].concat())
 }
 
 #[cfg(test)]
@@ -128,10 +138,20 @@ mod tests {
             build_directory: "/somewhere".try_into().unwrap(),
         };
         let bytes = encode(&reply, Addressing { id: 7, client_index: 0, context: 9 }).unwrap();
-        let plain = without_build(&bytes, ShowVersionReply::KEY).unwrap();
+        let plain = without_origin(&bytes, ShowVersionReply::KEY).unwrap();
         let read: ShowVersionReply = decode(&plain).unwrap();
         assert_eq!((&*read.version, &*read.build_date), ("26.06-release", ""));
         assert_eq!((plain.len(), &plain[..6]), (bytes.len(), &bytes[..6]));
-        assert_eq!(without_build(&bytes, "other_1").unwrap(), bytes);
+        assert_eq!(without_origin(&bytes, "other_1").unwrap(), bytes);
+    }
+
+    #[test]
+    fn an_event_does_not_say_who_asked_for_it() {
+        let event = SwInterfaceEvent { pid: 4711, deleted: true, ..Default::default() };
+        let bytes = encode(&event, Addressing { id: 7, client_index: 5, context: 0 }).unwrap();
+        let plain = without_origin(&bytes, SwInterfaceEvent::KEY).unwrap();
+        let read: SwInterfaceEvent = decode(&plain).unwrap();
+        assert_eq!(read, SwInterfaceEvent { pid: 0, ..event });
+        assert_eq!((plain.len(), &plain[..6]), (bytes.len(), &bytes[..6]));
     }
 }

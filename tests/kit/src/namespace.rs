@@ -1,0 +1,89 @@
+//! A network namespace of a test's own, without a name: what is made there is in nobody's way.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::panic::resume_unwind;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// Runs `job` in a new network namespace, on a thread of that `name`; the namespace ends with what is in it. A panic of
+/// `job` goes on in the caller.
+///
+/// # Errors
+/// When the kernel makes no namespace, for which it wants root.
+pub fn in_a_new_one<T: Send>(name: &str, job: impl FnOnce() -> T + Send) -> Result<T> {
+    let holder = Holder::start()?;
+    thread::scope(|scope| {
+        let inside = thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, || {
+            // It ends with the thread's visit: the holder is not needed any longer than that.
+            move_into_link_name_space(&holder.namespace, Some(LinkNameSpaceType::Network))?;
+            Ok(job())
+        })?;
+        inside.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// A process that is there for its namespace.
+struct Holder {
+    process: Child,
+    namespace: File,
+}
+
+impl Holder {
+    fn start() -> Result<Self> {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().context("`unshare` of util-linux does not start")?;
+        let namespace = held(&mut process);
+        if namespace.is_err() {
+            end(&mut process);
+        }
+        Ok(Self { namespace: namespace?, process })
+    }
+}
+
+/// The namespace of a process that repeats what it is told, once it is in there.
+fn held(process: &mut Child) -> Result<File> {
+    let input = process.stdin.as_mut().context("it has an input")?;
+    writeln!(input, "there?")?;
+    let output = process.stdout.as_mut().context("it has an output")?;
+    let mut said = String::new();
+    BufReader::new(output).read_line(&mut said)?;
+    anyhow::ensure!(said == "there?\n", "`unshare --net` fails: it needs root");
+    Ok(File::open(format!("/proc/{}/ns/net", process.id()))?)
+}
+
+fn end(process: &mut Child) {
+    // Fails when it has ended.
+    let _ = process.kill();
+    let _ = process.wait();
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        end(&mut self.process);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::read_link;
+
+    use super::*;
+    use crate::need::{Need, offered};
+
+    #[test]
+    fn a_job_is_somewhere_else_and_its_caller_is_not() {
+        if !offered(&[Need::Root]) {
+            return;
+        }
+        let here = || read_link("/proc/thread-self/ns/net").unwrap();
+        let before = here();
+        let inside = in_a_new_one("inside", here).unwrap();
+        assert_ne!(inside, before);
+        assert_eq!(here(), before);
+    }
+}
