@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::AsFd as _;
 use std::panic::resume_unwind;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -18,8 +19,8 @@ pub fn in_a_new_one<T: Send>(name: &str, job: impl FnOnce() -> T + Send) -> Resu
     let holder = Holder::start()?;
     thread::scope(|scope| {
         let inside = thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, || {
-            // It ends with the thread's visit: the holder is not needed any longer than that.
-            move_into_link_name_space(&holder.namespace, Some(LinkNameSpaceType::Network))?;
+            let kind = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(holder.namespace.as_fd(), kind)?;
             Ok(job())
         })?;
         inside.join().unwrap_or_else(|panic| resume_unwind(panic))
