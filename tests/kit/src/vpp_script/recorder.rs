@@ -27,7 +27,7 @@ use crate::wait;
 const QUIET: Duration = Duration::from_millis(400);
 
 /// How long it may take until all is quiet.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What neither side is to be recorded of: pings, and VPP's question whether a client lives.
 const UNRECORDED: [&str; 4] =
@@ -86,7 +86,7 @@ impl Recorder {
 
     fn listen(&mut self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
-        let listening = Listening::start(&self.path, move |engine| shared.serve(engine));
+        let listening = Listening::start(&self.path, move |engine| shared.serve(&engine));
         let context = || format!("cannot listen on {}", self.path.display());
         self.listening = Some(listening.with_context(context)?);
         Ok(())
@@ -178,14 +178,14 @@ impl Shared {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serve(self: &Arc<Self>, engine: UnixStream) {
+    fn serve(self: &Arc<Self>, engine: &UnixStream) {
         let relayed = self.relay(engine);
         if let Err(error) = relayed {
             self.lock().trouble.get_or_insert(format!("{error:#}"));
         }
     }
 
-    fn relay(self: &Arc<Self>, engine: UnixStream) -> Result<()> {
+    fn relay(self: &Arc<Self>, engine: &UnixStream) -> Result<()> {
         let vpp = UnixStream::connect(&self.back).context("VPP takes no client")?;
         {
             let mut log = self.lock();
@@ -202,7 +202,7 @@ impl Shared {
                 relayed
             }
         });
-        let relayed = self.requests(&engine, &vpp);
+        let relayed = self.requests(engine, &vpp);
         let _ = vpp.shutdown(Shutdown::Both);
         let answered = back.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?;
         relayed.and(answered)
