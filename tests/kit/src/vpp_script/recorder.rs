@@ -58,6 +58,8 @@ struct Log {
     /// Events that the engine has not heard, with their bytes.
     held: Vec<(Said, Vec<u8>)>,
     engine: Option<UnixStream>,
+    /// How many engines have come.
+    came: usize,
     /// An engine was connected when VPP ended, and will come again.
     awaited: bool,
     last: Instant,
@@ -74,6 +76,7 @@ impl Recorder {
             version: String::new(),
             held: Vec::new(),
             engine: None,
+            came: 0,
             awaited: false,
             last: Instant::now(),
             trouble: None,
@@ -187,12 +190,14 @@ impl Shared {
 
     fn relay(self: &Arc<Self>, engine: &UnixStream) -> Result<()> {
         let vpp = UnixStream::connect(&self.back).context("VPP takes no client")?;
-        {
+        let number = {
             let mut log = self.lock();
             log.engine = Some(engine.try_clone()?);
+            log.came += 1;
             log.awaited = false;
             log.asked.clear();
-        }
+            log.came
+        };
         let back = thread::spawn({
             let (shared, vpp) = (Arc::clone(self), vpp.try_clone()?);
             let engine = engine.try_clone()?;
@@ -205,6 +210,12 @@ impl Shared {
         let relayed = self.requests(engine, &vpp);
         let _ = vpp.shutdown(Shutdown::Both);
         let answered = back.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+        let mut log = self.lock();
+        if log.came == number {
+            // What VPP still said is heard by nobody.
+            log.engine = None;
+            log.held.clear();
+        }
         relayed.and(answered)
     }
 
