@@ -90,6 +90,7 @@ pub(crate) fn the_next_agent_takes_up_hosts_and_vpp_is_told_them_again(scene: &m
         }
         scene.settle().unwrap();
     }
+    scene.until_engine_is_gone().unwrap();
     let before = inventory(scene);
     let engine = engine(scene);
     engine.create_network(&network).unwrap();
@@ -114,6 +115,7 @@ pub(crate) fn what_the_host_stack_lacks_is_said_before_a_network_is_made(scene: 
     assert!(refusal.contains("1400") && refusal.contains("1500"), "{refusal}");
     assert!(!scene.cli("show bridge-domain").unwrap().contains("10.1.0.1"));
     drop(engine);
+    scene.until_engine_is_gone().unwrap();
     let options = VppOptions {
         vcl: VclOptions {
             program: Program { path: "/bin/false".into(), arguments: Vec::new() },

@@ -61,6 +61,7 @@ pub(crate) fn the_next_agent_takes_up_what_it_remembers_and_removes_the_rest(sce
         until_connected(scene, 2);
         scene.settle().unwrap();
     }
+    scene.until_engine_is_gone().unwrap();
     let before = inventory(scene);
     let engine = engine(scene);
     engine.create_network(&one).unwrap();

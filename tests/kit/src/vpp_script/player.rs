@@ -135,6 +135,11 @@ impl ScriptedVpp {
         self.listen()
     }
 
+    /// Whether anybody is connected.
+    pub fn has_clients(&self) -> bool {
+        !self.stage.lock().clients.is_empty()
+    }
+
     /// Checks that all that was recorded has happened.
     ///
     /// # Errors

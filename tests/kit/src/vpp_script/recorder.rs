@@ -105,6 +105,11 @@ impl Recorder {
         }
     }
 
+    /// Whether an engine is connected.
+    pub(super) fn has_engine(&self) -> bool {
+        self.shared.lock().engine.is_some()
+    }
+
     /// Writes down what the scenario did.
     pub(super) fn note(&self, entry: Entry) {
         let entry = match entry {

@@ -183,6 +183,20 @@ impl Scene {
         }
     }
 
+    /// Waits until no engine is connected any more, after the scenario has dropped it: what VPP says from then on is
+    /// heard by nobody.
+    ///
+    /// # Errors
+    /// When it stays.
+    pub fn until_engine_is_gone(&self) -> Result<()> {
+        let connected = || match &self.cast {
+            Cast::Real(_) => false,
+            Cast::Recorded { recorder, .. } => recorder.has_engine(),
+            Cast::Played { vpp, .. } => vpp.has_clients(),
+        };
+        wait::until(PATIENCE, "the engine is gone", || Ok((!connected()).then_some(())))
+    }
+
     /// Does a command of VPP's command line, after all is [settled](Scene::settle), and returns what it printed.
     ///
     /// # Errors
