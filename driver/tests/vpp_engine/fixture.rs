@@ -6,7 +6,8 @@ use std::time::Duration;
 use dockervpp::engine::vpp::{VclOptions, VppEngine, VppOptions};
 use dockervpp::engine::{AttachmentOptions, Engine as _};
 use dockervpp::model::{
-    AttachKind, EndpointSpec, MemifOptions, NetworkSpec, Pool, SessionOptions, TcpStack,
+    AttachKind, EndpointSpec, MemifOptions, NetworkSpec, PolicyOptions, Pool, SessionOptions,
+    TcpStack, VhostOptions,
 };
 use kit::vpp_script::Scene;
 use kit::wait;
@@ -32,6 +33,7 @@ pub(crate) fn network(number: u8) -> NetworkSpec {
         attach: AttachKind::Auto,
         tcp: TcpStack::default(),
         session: SessionOptions::default(),
+        policy: PolicyOptions::default(),
     }
 }
 
@@ -44,7 +46,9 @@ pub(crate) fn endpoint(number: u8, network: &NetworkSpec) -> EndpointSpec {
         ipv6: None,
         attach: AttachKind::Auto,
         memif: MemifOptions::default(),
+        vhost: VhostOptions::default(),
         session: SessionOptions::default(),
+        policy: PolicyOptions::default(),
     }
 }
 
