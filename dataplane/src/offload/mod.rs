@@ -8,6 +8,7 @@
 
 mod checksum;
 mod header;
+mod place;
 mod segment;
 
 #[cfg(test)]
@@ -15,4 +16,5 @@ mod segment_tests;
 
 pub use checksum::{Sum, checksum, complete_checksum};
 pub use header::{BadOffload, Checksum, Segmentation, SegmentationKind, VirtioNetHeader};
+pub(crate) use place::may_complete;
 pub use segment::{Segment, Segmenter};

@@ -8,7 +8,7 @@ use crate::bridge::{PortSlot, Verdict};
 use crate::capture::Direction;
 use crate::control::PortOwner;
 use crate::gateway::Reply;
-use crate::offload::{BadOffload, VirtioNetHeader};
+use crate::offload::{BadOffload, Checksum, VirtioNetHeader, may_complete};
 use crate::policy::needs_more;
 use crate::{DropReason, MacAddr};
 
@@ -69,7 +69,12 @@ impl Fabric {
             port.counters.received(bytes.len());
             return port.counters.dropped(DropReason::NotOwner);
         }
-        let Ok(offload) = offload else {
+        // Programs can say so of their frames (`PACKET_VNET_HDR`): the checksum is completed after the decision.
+        let is_sound = |it: &VirtioNetHeader| match it.checksum {
+            Checksum::Partial { start, .. } => may_complete(bytes, start),
+            Checksum::Present | Checksum::Valid => true,
+        };
+        let Some(offload) = offload.ok().filter(is_sound) else {
             port.counters.received(bytes.len());
             return port.counters.dropped(DropReason::BadOffload);
         };

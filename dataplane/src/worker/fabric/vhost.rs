@@ -13,8 +13,10 @@ use super::{Fabric, HEADER};
 use crate::DropReason;
 use crate::bridge::PortSlot;
 use crate::counters::CounterCells;
-use crate::offload::{BadOffload, Checksum, SegmentationKind, Segmenter, VirtioNetHeader};
-use crate::packet::{EtherType, EthernetHeader, Ipv4Header, Ipv6Header, flow_hash};
+use crate::offload::{
+    BadOffload, Checksum, SegmentationKind, Segmenter, VirtioNetHeader, may_complete,
+};
+use crate::packet::flow_hash;
 use crate::policy::needs_more;
 
 /// The header of a complete frame.
@@ -186,10 +188,8 @@ fn count(counters: &CounterCells, outcome: Result<(), TxError>, length: usize) {
 /// Whether what a front end leaves undone makes sense for its frame.
 fn check(bytes: &[u8], offload: VirtioNetHeader, mtu: usize) -> Result<(), BadOffload> {
     if let Checksum::Partial { start, offset } = offload.checksum {
-        let start = usize::from(start);
-        // Nobody may have its addresses rewritten after the decision.
-        let behind = transport(bytes).is_some_and(|transport| start >= transport);
-        if !behind || start + usize::from(offset) + 2 > bytes.len() {
+        let end = usize::from(start) + usize::from(offset) + 2;
+        if !may_complete(bytes, start) || end > bytes.len() {
             return Err(BadOffload::ChecksumRange);
         }
     }
@@ -197,18 +197,6 @@ fn check(bytes: &[u8], offload: VirtioNetHeader, mtu: usize) -> Result<(), BadOf
         Segmenter::new(bytes, offload, mtu)?;
     }
     Ok(())
-}
-
-/// Where what follows the IP header begins; `None` for frames that are no IP packets.
-fn transport(bytes: &[u8]) -> Option<usize> {
-    let ethernet = EthernetHeader::parse(bytes)?;
-    let packet = bytes.get(ethernet.len()..)?;
-    let header = match ethernet.ether_type {
-        EtherType::IPV4 => Ipv4Header::parse(packet)?.header_len,
-        EtherType::IPV6 => Ipv6Header::parse(packet).map(|_| Ipv6Header::LEN)?,
-        _ => return None,
-    };
-    Some(ethernet.len() + header)
 }
 
 /// Whether a front end agreed to take a frame with this left undone.
