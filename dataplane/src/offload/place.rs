@@ -17,8 +17,9 @@ pub(crate) fn may_complete(frame: &[u8], start: u16) -> bool {
         EtherType::IPV6 => Ipv6Header::parse(packet)
             .filter(|it| it.next != Protocol::ICMPV6 && !EXTENSIONS.contains(&it.next.0))
             .map(|_| Ipv6Header::LEN),
-        // A second tag hides what comes after it.
+        // A second tag hides what comes after it, and so does a length (IEEE 802.3).
         EtherType::ARP | EtherType::VLAN | EtherType::SERVICE_VLAN => None,
+        EtherType(number) if number < 0x0600 => None,
         _ => Some(0),
     };
     header.is_some_and(|header| usize::from(start) >= ethernet.len() + header)
