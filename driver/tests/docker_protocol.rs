@@ -174,7 +174,10 @@ fn bad_networks_are_refused_whole() {
         (option(json!({"mtu": "65522"})), "option `mtu` must be a number of bytes, 576..65521"),
         (option(json!({"mtuu": "9000"})), "did you mean `mtu`?"),
         (option(json!({"dockervpp.attatch": "auto"})), "did you mean `attach`?"),
-        (option(json!({"attach": "veth"})), "`attach` must be auto|userspace, not `veth`"),
+        (
+            option(json!({"attach": "veth"})),
+            "`attach` must be auto|userspace|vhost-user, not `veth`",
+        ),
         (pool("10.0.0.0/8"), "subnet 10.0.0.0/8 overlaps subnet 10.1.0.0/24 of network n1"),
         (pool("10.1.0.128/25"), "overlaps"),
         (pool("10.1.0.0/33"), "is not an IPv4 subnet"),
