@@ -157,7 +157,7 @@ fn closed_ports_are_refused_at_once_by_containers_and_the_gateway() {
 }
 
 /// Starts `memif-station` in a container, as the owner of its address.
-pub(super) fn station(site: &Site, container: &Container, job: &[&str]) -> Result<Process> {
+fn station(site: &Site, container: &Container, job: &[&str]) -> Result<Process> {
     let [v4, v6] = site.addresses(container)?;
     let mac = container.attached(&site.network, "MacAddress")?;
     let (v4, v6) = (format!("{v4}/24"), format!("{v6}/64"));
@@ -165,7 +165,7 @@ pub(super) fn station(site: &Site, container: &Container, job: &[&str]) -> Resul
     container.exec_start(&command)
 }
 
-pub(super) fn serving(station: &Process) -> Result<()> {
+fn serving(station: &Process) -> Result<()> {
     station.line_after(0, SOON, "the station serves", |line| (line == "serving").then_some(()))
 }
 
@@ -191,26 +191,34 @@ pub(super) fn is_reset(held: &Process) -> Result<()> {
     held.line_after(0, SOON, "a reset", |line| (line == "reset").then_some(()))
 }
 
+/// Both ways with a packet program in the other container, over both IP versions: it serves, then it asks.
+/// `exchange` is what the transport of the site can.
+pub(super) fn exchanges_with_a_station(
+    lab: &Lab,
+    site: &Site,
+    exchange: impl Fn(&Container, IpAddr) -> Result<()>,
+) -> Result<()> {
+    let there = station(site, &site.tap, &["serve", "7"])?;
+    serving(&there)?;
+    for to in site.addresses(&site.tap)? {
+        exchange(&site.userspace, to)?;
+    }
+    site.tap.exec_ok(&["killall", "-9", "memif-station"])?;
+    let _here = serve(lab, &site.userspace, true)?;
+    for to in site.addresses(&site.userspace)? {
+        let to = SocketAddr::new(to, 7).to_string();
+        let mut asking = station(site, &site.tap, &["ask", &to, "20000000"])?;
+        let status = asking.wait(Duration::from_mins(2))?;
+        ensure!(status.success(), "{to}: {:?}", asking.output());
+    }
+    Ok(())
+}
+
 #[test]
 fn userspace_and_memif_containers_exchange_streams_and_datagrams() {
     docker_test(&[Need::SessionPrograms], |lab| {
         let site = site(lab, 3)?;
-        past_the_kernel(&site.userspace, || {
-            let there = station(&site, &site.tap, &["serve", "7"])?;
-            serving(&there)?;
-            for to in site.addresses(&site.tap)? {
-                exchange(&site.userspace, to)?;
-            }
-            site.tap.exec_ok(&["killall", "-9", "memif-station"])?;
-            let _here = serve(lab, &site.userspace, true)?;
-            for to in site.addresses(&site.userspace)? {
-                let to = SocketAddr::new(to, 7).to_string();
-                let mut asking = station(&site, &site.tap, &["ask", &to, "20000000"])?;
-                let status = asking.wait(Duration::from_mins(2))?;
-                ensure!(status.success(), "{to}: {:?}", asking.output());
-            }
-            Ok(())
-        })
+        past_the_kernel(&site.userspace, || exchanges_with_a_station(lab, &site, exchange))
     });
 }
 

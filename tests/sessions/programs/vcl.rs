@@ -1,16 +1,15 @@
 //! The same as `stack` over VPP's own TCP (`tcp=vcl`), with the engine `vpp` only.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::net::IpAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use kit::lab::docker_test;
 use kit::need::Need;
 use kit::{Container, Engine, Lab, wait};
 
 use super::stack::{
-    SOON, Site, ask, gives_way_to_a_packet_client, hold, is_reset, owned_by, past_the_kernel,
-    serve, serving, site_with, station,
+    SOON, Site, ask, exchanges_with_a_station, gives_way_to_a_packet_client, hold, is_reset,
+    owned_by, past_the_kernel, serve, site_with,
 };
 
 /// Runs `test` where the agents under test drive VPP.
@@ -70,23 +69,7 @@ fn vcl_finds_ports_closed_at_once() {
 
 #[test]
 fn vcl_and_memif_containers_exchange_streams() {
-    on_vpp(|lab| {
-        let site = site(lab, 23)?;
-        let there = station(&site, &site.tap, &["serve", "7"])?;
-        serving(&there)?;
-        for to in site.addresses(&site.tap)? {
-            exchange(&site.userspace, to)?;
-        }
-        site.tap.exec_ok(&["killall", "-9", "memif-station"])?;
-        let _here = serve(lab, &site.userspace, true)?;
-        for to in site.addresses(&site.userspace)? {
-            let to = SocketAddr::new(to, 7).to_string();
-            let mut asking = station(&site, &site.tap, &["ask", &to, "20000000"])?;
-            let status = asking.wait(Duration::from_mins(2))?;
-            ensure!(status.success(), "{to}: {:?}", asking.output());
-        }
-        Ok(())
-    });
+    on_vpp(|lab| exchanges_with_a_station(lab, &site(lab, 23)?, exchange));
 }
 
 #[test]
