@@ -194,10 +194,25 @@ fn who_makes_sessions_too_fast_is_refused_and_nobody_else() {
 fn lingering() -> (std::net::TcpListener, std::net::TcpStream) {
     use std::io::Write;
 
+    // More than what the peer's kernel takes for a program that does not read: some of it waits,
+    // whether the kernel is short of memory for sockets now and no longer is later.
+    const TAKEN: usize = 1024;
+    const WRITTEN: usize = 8 * 1024;
+
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Connections get theirs from the listener.
+    sockopt::set_socket_recv_buffer_size(&listener, TAKEN).unwrap();
     let mut stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    // What is set is not made smaller when memory is short.
+    sockopt::set_socket_send_buffer_size(&stream, 2 * WRITTEN).unwrap();
     stream.set_nonblocking(true).unwrap();
-    while stream.write(&[0; 8192]).is_ok() {}
+    let mut written = 0;
+    eventually("the kernel takes what its peer does not", || {
+        while let Ok(bytes) = stream.write(&[0; 1024]) {
+            written += bytes;
+        }
+        written >= WRITTEN
+    });
     sockopt::set_socket_linger(&stream, Some(Duration::from_secs(15))).unwrap();
     (listener, stream)
 }
