@@ -193,8 +193,12 @@ fn metrics_tell_what_the_agent_has_and_did() {
     assert_eq!(one("dockervpp_endpoints", &[("phase", "idle")]), Some(1.0));
     let e1 = [("network", "abc1"), ("endpoint", "e1")];
     assert!(one("dockervpp_endpoint_receive_frames_total", &e1).is_some());
-    let drops = [e1[0], e1[1], ("reason", "full")];
-    assert_eq!(one("dockervpp_endpoint_drops_total", &drops), Some(0.0));
+    for reason in ["full", "kernel-stray"] {
+        let drops = [e1[0], e1[1], ("reason", reason)];
+        assert_eq!(one("dockervpp_endpoint_drops_total", &drops), Some(0.0), "{reason}");
+    }
+    let answers = [e1[0], e1[1], ("kind", "answers")];
+    assert_eq!(one("dockervpp_endpoint_name_packets_total", &answers), Some(0.0));
     let requests = |api, request, outcome| {
         let labels = [("api", api), ("request", request), ("outcome", outcome)];
         one("dockervpp_request_duration_seconds_count", &labels)

@@ -17,7 +17,7 @@ const TURNS: u32 = 50_000;
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     for (name, run) in
-        [("stacks", stacks as fn()), ("in", from_kernel), ("out", to_kernel), ("rtt", rtt)]
+        [("stacks", stacks as fn()), ("in", receive_from_kernel), ("out", to_kernel), ("rtt", rtt)]
     {
         if wanted.is_empty() || wanted.iter().any(|it| it == name) {
             run();
@@ -50,7 +50,7 @@ fn stacks() {
     report("stack to stack", BYTES, start);
 }
 
-fn from_kernel() {
+fn receive_from_kernel() {
     let lab = Lab::new(1500);
     let Some(kernel) = Namespace::join(&lab, 2) else { return };
     let host = lab.host(1);

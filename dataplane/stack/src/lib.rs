@@ -24,6 +24,8 @@
 //! * Packets that are longer than the network takes go in fragments, and those of others are put together,
 //!   within bounds of memory and time. (Only UDP and ping make such packets.)
 //!
+//! * The container's kernel may ask name servers through the stack ([`Stack::receive_from_kernel`]), and nobody else.
+//!
 //! Not supported: IPv6 extension headers that need an action, multicast groups other than those that
 //! neighbour discovery uses; nobody is told that fragments of a packet were missing (ICMP "time exceeded").
 
@@ -39,6 +41,7 @@ mod fragment;
 mod headers;
 mod icmp;
 mod link;
+mod names;
 mod neighbour;
 mod packet;
 mod resolve;
@@ -52,6 +55,7 @@ pub use counters::Counters;
 pub use error::{SendError, StackError};
 pub use event::{Event, Ready};
 pub use link::Link;
+pub use names::{KernelFrame, NameCounters};
 pub use stack::{Next, Stack};
 pub use tcp::{ConnectionId, ListenerId};
 pub use udp::{Received, UdpId};

@@ -165,6 +165,14 @@ impl Udp {
         })
     }
 
+    /// Whether a socket takes datagrams from the sender of this one only.
+    pub(crate) fn has_joined(&self, packet: &Packet<'_>) -> bool {
+        parse(packet).is_some_and(|(from, local, _)| {
+            let socket = self.socket_for(local, from).and_then(|id| self.sockets.get(id));
+            socket.is_some_and(|socket| socket.remote == Some(from))
+        })
+    }
+
     fn complain_to<L: Link>(
         &mut self,
         packet: &Packet<'_>,

@@ -24,6 +24,9 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_micros(20);
 /// Names what is no session for epoll; no connection has this name.
 const NEWS: u64 = 0;
 
+/// Names the interface of the container's kernel for epoll; no connection has this name either.
+const KERNEL: u64 = 1;
+
 /// Flows by the names of their connections, and what is watched.
 #[derive(Debug)]
 pub(crate) struct Flows<K: Key> {
@@ -40,6 +43,8 @@ pub(crate) struct Looked {
     pub(crate) any: bool,
     /// News of what is watched by [`Flows::watch_news`].
     pub(crate) news: bool,
+    /// News of what is watched by [`Flows::watch_kernel`].
+    pub(crate) kernel: bool,
 }
 
 impl<K: Key> Flows<K> {
@@ -51,6 +56,12 @@ impl<K: Key> Flows<K> {
     /// Wakes a sleeper whenever `what` has news; who watches looks there by itself.
     pub(crate) fn watch_news(&self, what: impl AsFd, flags: EventFlags) -> rustix::io::Result<()> {
         epoll::add(&self.epoll, what, EventData::new_u64(NEWS), flags)
+    }
+
+    /// Wakes a sleeper when the interface of the container's kernel has frames, once for all that it has.
+    pub(crate) fn watch_kernel(&self, tap: impl AsFd) -> rustix::io::Result<()> {
+        let flags = EventFlags::IN | EventFlags::ET;
+        epoll::add(&self.epoll, tap, EventData::new_u64(KERNEL), flags)
     }
 
     /// Watches the socket of a session, or of what may become one.
@@ -178,12 +189,14 @@ impl<K: Key> Flows<K> {
                 return Looked::default();
             }
         };
-        let mut looked = Looked { any: !events.is_empty(), news: false };
+        let mut looked = Looked { any: !events.is_empty(), ..Looked::default() };
         for event in events {
             let name = event.data.u64();
             let id = KeyData::from_ffi(name).into();
             if name == NEWS {
                 looked.news = true;
+            } else if name == KERNEL {
+                looked.kernel = true;
             } else if !self.note(id, event.flags) {
                 other(id, event.flags);
             }

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dataplane::stack_port::StackPort;
+use dataplane::tap::TapDevice;
 use session::broker::{EndpointKey, Handle, NetworkStack};
-use stack::Config;
+use stack::{Config, NameCounters};
 
 use crate::mailbox::{Command, Mailbox};
+use crate::names::{Counted, KernelLink};
 use crate::thread::Thread;
 use crate::vcl::{Control, Program, Supervisor};
 
@@ -23,10 +25,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Host {
     mailbox: Arc<Mailbox>,
     ended: Mutex<Receiver<()>>,
+    names: Counted,
 }
 
 impl Host {
-    /// Starts the thread of endpoint `key` on its port.
+    /// Starts the thread of endpoint `key` on its port. `kernel` is the interface of the container's kernel,
+    /// which asks name servers through it; without one that kernel reaches nobody.
     ///
     /// # Errors
     /// What the kernel answers to epoll, eventfd and starting a thread.
@@ -34,12 +38,15 @@ impl Host {
         key: EndpointKey,
         config: Config,
         port: StackPort,
+        kernel: Option<TapDevice>,
         broker: Handle,
     ) -> io::Result<Self> {
         let (mailbox, inbox) = Mailbox::new()?;
         let mailbox = Arc::new(mailbox);
-        let thread = Thread::new(key, config, port, broker, &mailbox, inbox)?;
-        Self::run("stack", mailbox, move || thread.run())
+        let names = Counted::default();
+        let kernel = kernel.map(|tap| KernelLink::new(tap, names.clone()));
+        let thread = Thread::new(key, config, port, kernel, broker, &mailbox, inbox)?;
+        Self::run("stack", mailbox, names, move || thread.run())
     }
 
     /// Starts the thread that looks after the process which connects endpoint `key` with VPP's host stack.
@@ -57,12 +64,14 @@ impl Host {
         let mailbox = Arc::new(mailbox);
         let (control, wishes) = Control::new(Arc::clone(&mailbox));
         let supervisor = Supervisor::new(key, program, broker, &mailbox, inbox, wishes)?;
-        Ok((Self::run("vcl", mailbox, move || supervisor.run())?, control))
+        let names = Counted::default();
+        Ok((Self::run("vcl", mailbox, names, move || supervisor.run())?, control))
     }
 
     fn run(
         name: &str,
         mailbox: Arc<Mailbox>,
+        names: Counted,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
         let (end, ended) = channel::<()>();
@@ -71,7 +80,12 @@ impl Host {
             // Also when it panics.
             drop(end);
         })?;
-        Ok(Self { mailbox, ended: Mutex::new(ended) })
+        Ok(Self { mailbox, ended: Mutex::new(ended), names })
+    }
+
+    /// What became of the frames of the container's kernel.
+    pub fn name_counters(&self) -> NameCounters {
+        self.names.get()
     }
 
     /// What the broker is to ask.

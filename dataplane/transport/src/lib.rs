@@ -1,6 +1,6 @@
 //! The `stack` transport: sessions of programs with peers that are no sessions.
 //!
-//! A container of kind `userspace` has no kernel interface. A [`Host`] is its endpoint's station on the
+//! A container of kind `userspace` has no kernel interface that leads anywhere. A [`Host`] is its endpoint's station on the
 //! bridge domain: it owns a [`stack::Stack`] and one thread, takes connects and listeners from the session
 //! broker, and moves bytes between a session's rings and the stack's connections, with one copy each way.
 //! To the program it is the other side of a session, to the network an ordinary TCP/IP station.
@@ -11,6 +11,7 @@
 //! * `flow`: a session and its connection: bytes, ends, and sleeping.
 //! * `flows`: those of one thread, and their sleep.
 //! * `tokens`: the socket of a session.
+//! * `names`: the interface of the container's kernel, which asks name servers.
 //! * `datagrams`: sessions of datagrams, with whoever sends or is sent to.
 //! * `thread`: frames, time, sessions and commands in turn.
 //!
@@ -28,6 +29,7 @@ mod flows;
 mod host;
 mod listeners;
 mod mailbox;
+mod names;
 mod refusal;
 mod thread;
 mod tokens;

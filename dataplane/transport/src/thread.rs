@@ -17,6 +17,7 @@ use crate::datagrams::Datagrams;
 use crate::flows::{Flows, LOOK_EVERY, SPIN};
 use crate::listeners::{Listeners, Removed};
 use crate::mailbox::{Command, Mailbox};
+use crate::names::KernelLink;
 use crate::refusal::refusal;
 
 /// Frames that are taken before sessions get their turn.
@@ -30,6 +31,8 @@ pub(crate) struct Thread {
     port: StackPort,
     /// The address is this stack's; no packet client has it.
     owns: bool,
+    /// The interface of the container's kernel, if it is served.
+    kernel: Option<KernelLink>,
     broker: Handle,
     inbox: Receiver<Command>,
     attempts: SecondaryMap<ConnectionId, Attempt>,
@@ -43,6 +46,7 @@ impl Thread {
         key: EndpointKey,
         config: Config,
         port: StackPort,
+        kernel: Option<KernelLink>,
         broker: Handle,
         mailbox: &Mailbox,
         inbox: Receiver<Command>,
@@ -54,11 +58,15 @@ impl Thread {
         let now = Instant::now();
         let datagrams = Datagrams::new(key, now)?;
         flows.watch_news(datagrams.as_fd(), news)?;
+        if let Some(tap) = kernel.as_ref().and_then(KernelLink::descriptor) {
+            flows.watch_kernel(tap)?;
+        }
         Ok(Self {
             key,
             stack: Stack::new(config, now),
             port,
             owns: true,
+            kernel,
             broker,
             inbox,
             attempts: SecondaryMap::new(),
@@ -80,6 +88,7 @@ impl Thread {
                 Some(any) => busy |= any,
                 None => return self.end(now),
             }
+            busy |= self.kernel_turn(now);
             busy |= self.stack_events(now);
             busy |= self.flows.turns(&mut StackNow { stack: &mut self.stack, now });
             busy |= self.datagrams.turns(&mut self.stack, &mut self.port, now);
@@ -103,6 +112,7 @@ impl Thread {
             let what = if wants_room { WaitFor::FramesAndRoom } else { WaitFor::Frames };
             let datagrams_sleep = self.datagrams.may_sleep(&mut self.stack);
             if datagrams_sleep
+                && self.kernel.as_ref().is_none_or(KernelLink::may_sleep)
                 && self.flows.may_sleep(&mut StackNow { stack: &mut self.stack, now })
                 && self.port.arm(what) == Armed::Sleep
             {
@@ -199,6 +209,13 @@ impl Thread {
         Some(any)
     }
 
+    /// The container's kernel sends and receives.
+    #[inline]
+    fn kernel_turn(&mut self, now: Instant) -> bool {
+        let Self { kernel, stack, port, .. } = self;
+        kernel.as_mut().is_some_and(|kernel| kernel.turn(stack, port, now))
+    }
+
     fn stack_events(&mut self, now: Instant) -> bool {
         let mut any = false;
         while let Some(event) = self.stack.next_event() {
@@ -293,7 +310,7 @@ impl Thread {
 
     /// Sees what sockets have to say, after at most `limit`; answers whether there was anything.
     fn look(&mut self, limit: Option<Duration>, now: Instant) -> bool {
-        let Self { flows, attempts, stack, broker, datagrams, .. } = self;
+        let Self { flows, attempts, stack, broker, datagrams, kernel, .. } = self;
         let looked = flows.look(limit, |id, flags| {
             let over = EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR;
             if flags.intersects(over)
@@ -306,6 +323,11 @@ impl Thread {
         });
         if looked.news {
             datagrams.look();
+        }
+        if looked.kernel
+            && let Some(kernel) = kernel
+        {
+            kernel.note();
         }
         looked.any
     }

@@ -172,6 +172,7 @@ fn counters(list: &[Counters]) -> Table {
         ("TX FRAMES", Align::Right),
         ("TX BYTES", Align::Right),
         ("DROPS", Align::Left),
+        ("NAMES", Align::Left),
         ("SESSIONS", Align::Left),
     ]);
     let counted = |counts: &BTreeMap<String, u64>| {
@@ -187,6 +188,7 @@ fn counters(list: &[Counters]) -> Table {
             entry.tx_frames.to_string(),
             entry.tx_bytes.to_string(),
             counted(&entry.drops),
+            counted(&entry.names),
             counted(&entry.sessions),
         ]);
     }

@@ -201,6 +201,10 @@ pub struct Counters {
     pub tx_bytes: u64,
     /// Drops by reason, those that are not zero.
     pub drops: BTreeMap<String, u64>,
+    /// Packets of the kernel of a `userspace` container to name servers and from them, those counts that are
+    /// not zero.
+    #[serde(default)]
+    pub names: BTreeMap<String, u64>,
     /// What its sessions did, those counts that are not zero.
     #[serde(default)]
     pub sessions: sessions::SessionCounters,

@@ -6,7 +6,7 @@ use dataplane::DropReason;
 
 use super::sessions;
 use super::{Counters, Endpoint, FdbEntry, Memif, Network, Phase, PublishedPort, Subnet, Vhost};
-use crate::engine::{EndpointStatus, FdbLine, PublishedAt, VhostFrontEnd};
+use crate::engine::{EndpointStatus, FdbLine, PublishedAt, VhostFrontEnd, names};
 use crate::model::{NetworkId, NetworkSpec};
 use crate::state::{EndpointRecord, NetworkRecord, Standing, State};
 
@@ -101,13 +101,11 @@ pub(super) fn fdb(network: &NetworkId, line: FdbLine) -> FdbEntry {
 
 pub(super) fn counters(record: &EndpointRecord, status: &EndpointStatus) -> Counters {
     let counters = &status.counters;
-    let drops: BTreeMap<String, u64> = DropReason::ALL
+    let drops = DropReason::ALL
         .into_iter()
         .map(|reason| (reason.name(), counters.dropped(reason)))
         .chain(status.engine_drops.iter().map(|(reason, count)| (*reason, *count)))
-        .map(|(reason, count)| (reason.to_owned(), count))
-        .filter(|(_, count)| *count > 0)
-        .collect();
+        .chain(status.names.iter().flat_map(names::dropped));
     Counters {
         network: record.spec.network.clone(),
         endpoint: record.spec.id.clone(),
@@ -115,9 +113,15 @@ pub(super) fn counters(record: &EndpointRecord, status: &EndpointStatus) -> Coun
         rx_bytes: counters.rx_bytes,
         tx_frames: counters.tx_frames,
         tx_bytes: counters.tx_bytes,
-        drops,
+        drops: some_of(drops),
+        names: some_of(status.names.iter().flat_map(names::passed)),
         sessions: status.sessions.as_ref().map(sessions::counters).unwrap_or_default(),
     }
+}
+
+/// Those that are not zero.
+fn some_of(counts: impl Iterator<Item = (&'static str, u64)>) -> BTreeMap<String, u64> {
+    counts.filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)).collect()
 }
 
 /// Published ports, of which the engine serves `published`.

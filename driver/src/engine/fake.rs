@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use dataplane::PortCounters;
 use dataplane::control::CapturedFrame;
+use stack::NameCounters;
 
 use super::{
     Attachment, CaptureScope, EndpointStatus, Engine, EngineError, FdbLine, FrameSource, Restored,
@@ -256,6 +257,7 @@ impl Engine for FakeEngine {
             sockets: joined.iter().map(|_| "@dockervpp/memif".to_owned()).collect(),
             counters: PortCounters::default(),
             engine_drops: BTreeMap::new(),
+            names: joined.as_ref().map(|_| NameCounters::default()),
             sessions: None,
         }))
     }

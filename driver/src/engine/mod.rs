@@ -7,6 +7,7 @@
 mod attachment;
 pub mod embedded;
 pub mod fake;
+pub mod names;
 pub mod session;
 pub mod vpp;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use ::session::broker;
 use dataplane::{MacAddr, PortCounters};
 use serde::Serialize;
+use stack::NameCounters;
 
 pub use self::attachment::AttachmentOptions;
 use self::session::{ListenerStatus, SessionStatus};
@@ -204,6 +206,9 @@ pub struct EndpointStatus {
     /// Drops that the engine counts for reasons of its own.
     #[serde(skip)]
     pub engine_drops: BTreeMap<&'static str, u64>,
+    /// What became of the frames that the kernel of a `userspace` container sent, while it is joined.
+    #[serde(skip)]
+    pub names: Option<NameCounters>,
     /// Counters of its sessions, while the broker serves it.
     #[serde(skip)]
     pub sessions: Option<broker::Counters>,

@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 
 use crate::control::sessions::{self, NamedCounts};
 use crate::driver::Driver;
-use crate::engine::EndpointStatus;
+use crate::engine::{EndpointStatus, names};
 use crate::state::{EndpointRecord, Standing};
 
 /// Reads the agent.
@@ -50,6 +50,7 @@ impl Collector for Agent {
         phases(&mut encoder, state.endpoints())?;
         frames(&mut encoder, &endpoints)?;
         drops(&mut encoder, &endpoints)?;
+        name_packets(&mut encoder, &endpoints)?;
         owners(&mut encoder, &endpoints)?;
         session_counts(&mut encoder, &endpoints)
     }
@@ -149,10 +150,25 @@ fn drops(encoder: &mut DescriptorEncoder<'_>, endpoints: &[Endpoint]) -> Encoded
         let status = &endpoint.status;
         let own = DropReason::ALL.map(|reason| (reason.name(), status.counters.dropped(reason)));
         let of_engine = status.engine_drops.iter().map(|(reason, count)| (*reason, *count));
-        for (reason, dropped) in own.into_iter().chain(of_engine) {
+        let of_names = status.names.iter().flat_map(names::dropped);
+        for (reason, dropped) in own.into_iter().chain(of_engine).chain(of_names) {
             let labels = endpoint.labels_and("reason", reason);
             let mut metric = family.encode_family(&labels)?;
             metric.encode_counter::<NoLabelSet, _, u64>(&dropped, None)?;
+        }
+    }
+    Ok(())
+}
+
+fn name_packets(encoder: &mut DescriptorEncoder<'_>, endpoints: &[Endpoint]) -> Encoded {
+    let help = "Packets of the kernel of the container to name servers and from them";
+    let name = "endpoint_name_packets";
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for endpoint in endpoints {
+        for (kind, count) in endpoint.status.names.iter().flat_map(names::passed) {
+            let labels = endpoint.labels_and("kind", kind);
+            let mut metric = family.encode_family(&labels)?;
+            metric.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
     }
     Ok(())

@@ -81,11 +81,12 @@ impl Image {
         recipe.build()
     }
 
-    /// Busybox, `memif-station`, the programs of [`need::SESSION_PROGRAMS`], Debian's Python, and what the suites run in
+    /// Busybox, `memif-station`, `name-server`, the programs of [`need::SESSION_PROGRAMS`], Debian's Python, and what the suites run in
     /// it: `/programs`.
     pub fn session_programs() -> Result<Self> {
         let mut recipe = Recipe::new("session-programs")?;
         recipe.program(&programs::memif_station()?, "/bin/memif-station")?;
+        recipe.program(&programs::name_server()?, "/bin/name-server")?;
         for program in need::SESSION_PROGRAMS {
             let path = need::find(program).with_context(|| format!("{program} is missing"))?;
             recipe.program(&path, &format!("/bin/{program}"))?;

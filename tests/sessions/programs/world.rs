@@ -122,13 +122,17 @@ impl Member {
         Ok(process)
     }
 
-    /// Packets that the container's interface of the kernel received and sent.
-    fn kernel_packets(&self) -> Result<u64> {
+    /// Packets that the container's interface of the kernel received, and those that it sent to other stations:
+    /// strays, and questions for name servers. (A kernel speaks to groups of its own accord.)
+    fn kernel_packets(&self, agent: &Agent) -> Result<u64> {
         let table = self.container.exec_ok(&["cat", "/proc/net/dev"])?;
         let line = table.lines().find_map(|line| line.trim().strip_prefix("eth0:"));
         let fields: Vec<_> = line.context("the container has eth0")?.split_whitespace().collect();
-        let field = |at: usize| fields.get(at).and_then(|it| it.parse::<u64>().ok());
-        Ok(field(1).context("received packets")? + field(9).context("sent packets")?)
+        let received = fields.get(1).and_then(|it| it.parse::<u64>().ok());
+        let mine = counters_of(agent, &self.endpoint)?;
+        let sent = [&mine["drops"]["kernel-stray"], &mine["names"]["queries"]];
+        let sent: u64 = sent.iter().map(|it| it.as_u64().unwrap_or_default()).sum();
+        Ok(received.context("received packets")? + sent)
     }
 
     fn listens(&self, agent: &Agent, protocol: Protocol, end: &str) -> Result<bool> {
@@ -156,6 +160,13 @@ pub(super) struct Pairing<'a> {
     pub(super) bypass: bool,
 }
 
+/// What the agent counted for an endpoint.
+fn counters_of(agent: &Agent, endpoint: &str) -> Result<Value> {
+    let all = agent.list("counters")?.into_iter();
+    let mut mine = all.filter(|it| it["endpoint"] == endpoint);
+    mine.next().with_context(|| format!("no counters of {endpoint}"))
+}
+
 /// What an endpoint counted.
 #[derive(Debug, Clone, Copy)]
 struct Counted {
@@ -180,7 +191,8 @@ impl Pairing<'_> {
     /// Does `work`, and checks that all of it went the expected way.
     pub(super) fn check(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
         let before = (self.counted(&self.client)?, self.counted(&self.server)?);
-        let kernel = (self.client.kernel_packets()?, self.server.kernel_packets()?);
+        let kernel =
+            (self.client.kernel_packets(self.agent)?, self.server.kernel_packets(self.agent)?);
         work()?;
         let after = (self.counted(&self.client)?, self.counted(&self.server)?);
         let connected = after.0.connected - before.0.connected;
@@ -203,7 +215,7 @@ impl Pairing<'_> {
             }
         }
         for (member, before) in [(&self.client, kernel.0), (&self.server, kernel.1)] {
-            let now = member.kernel_packets()?;
+            let now = member.kernel_packets(self.agent)?;
             if member.kind == Kind::Userspace {
                 ensure!(now == before, "the kernel counted packets: {before}, then {now}");
             }
@@ -212,9 +224,7 @@ impl Pairing<'_> {
     }
 
     fn counted(&self, member: &Member) -> Result<Counted> {
-        let all = self.agent.list("counters")?;
-        let mine = all.iter().find(|it| it["endpoint"] == member.endpoint.as_str());
-        let mine = mine.with_context(|| format!("no counters of {}", member.endpoint))?;
+        let mine = counters_of(self.agent, &member.endpoint)?;
         let number = |value: &Value| value.as_u64().unwrap_or_default();
         Ok(Counted {
             frames: number(&mine["rx_frames"]) + number(&mine["tx_frames"]),

@@ -11,6 +11,7 @@ use crate::counters::Counters;
 use crate::environment::Environment;
 use crate::fragment::{Identifications, Reassembly};
 use crate::link::Link;
+use crate::names::Names;
 use crate::neighbour::{Due, Neighbours};
 use crate::tcp::{ConnectionId, ListenerId, Tcp};
 use crate::timers::{Timers, Whose};
@@ -41,6 +42,7 @@ pub struct Stack {
     reassembly: Reassembly,
     identifications: Identifications,
     counters: Counters,
+    names: Names,
     reply: Vec<u8>,
 }
 
@@ -63,6 +65,7 @@ macro_rules! parts {
     };
 }
 
+mod names;
 mod receive;
 
 impl Stack {
@@ -82,6 +85,7 @@ impl Stack {
             reassembly: Reassembly::default(),
             identifications: Identifications::new(config.seed),
             counters: Counters::default(),
+            names: Names::default(),
             reply: Vec::new(),
             config,
         }

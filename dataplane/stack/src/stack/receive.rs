@@ -79,6 +79,9 @@ impl Stack {
             self.counters.ignored += 1;
             return;
         }
+        if ours && self.names.expects(packet, now) && !self.is_programs(packet) {
+            return self.names.answer(frame, offload);
+        }
         match packet.info.protocol {
             Protocol::TCP if ours && frame[0] & 1 == 0 => {
                 let (mut env, tcp, _) = parts!(self, now);
@@ -90,9 +93,18 @@ impl Stack {
             }
             Protocol::ICMP | Protocol::ICMPV6 => {
                 self.receive_icmp(packet, ours, now, link);
+                self.report_to_kernel(packet, frame, offload, ours, now);
                 self.respond(frame, offload, now, link);
             }
             _ => self.counters.ignored += 1,
+        }
+    }
+
+    /// Whether a program has a socket for just this peer: it comes before the kernel.
+    fn is_programs(&self, packet: &Packet<'_>) -> bool {
+        match packet.info.protocol {
+            Protocol::TCP => self.tcp.has_connection(packet),
+            _ => self.udp.has_joined(packet),
         }
     }
 
@@ -114,6 +126,21 @@ impl Stack {
                 Protocol::UDP => udp.complain(&report),
                 _ => {}
             }
+        }
+    }
+
+    /// What a router or station says of a packet of the container's kernel.
+    fn report_to_kernel(
+        &mut self,
+        packet: &Packet<'_>,
+        frame: &[u8],
+        offload: VirtioNetHeader,
+        ours: bool,
+        now: Instant,
+    ) {
+        let concerned = |report: &icmp::Report| self.names.is_concerned(report, now);
+        if ours && icmp::report(packet).as_ref().is_some_and(concerned) {
+            self.names.answer(frame, offload);
         }
     }
 

@@ -55,6 +55,12 @@ impl Tcp {
         }
     }
 
+    /// Whether a segment belongs to a connection.
+    pub(crate) fn has_connection(&self, packet: &Packet<'_>) -> bool {
+        let segment = Segment::parse(packet.payload());
+        segment.is_some_and(|segment| self.flows.contains_key(&segment.flow(packet)))
+    }
+
     /// A SYN for a listener. It is not answered when there is no room, as in Linux: the peer tries again.
     fn open<L: Link>(
         &mut self,

@@ -205,6 +205,14 @@ pub(crate) fn ip(arguments: &str) -> bool {
 impl Namespace {
     /// Station `n` of the lab is the kernel of a new namespace. `None`, and a word, without the rights.
     pub(crate) fn join(lab: &Lab, n: u8) -> Option<Self> {
+        let (namespace, tap) = Self::apart(lab, n, lab.port(n))?;
+        lab.engine.attach_tap(namespace.port, tap).expect("attaches");
+        Some(namespace)
+    }
+
+    /// The kernel of a new namespace, whose interface looks like station `n` with this port; what it sends and
+    /// receives goes through the TAP.
+    pub(crate) fn apart(lab: &Lab, n: u8, port: PortId) -> Option<(Self, TapDevice)> {
         let may =
             rustix::process::geteuid().is_root() && std::path::Path::new("/dev/net/tun").exists();
         if !may {
@@ -213,7 +221,6 @@ impl Namespace {
         }
         let name = format!("stack-{}-{n}-{}", std::process::id(), unique());
         assert!(ip(&format!("netns add {name}")));
-        let port = lab.port(n);
         let namespace = Self { name, port };
         let mtu = lab.mtu;
         let tap = namespace.run(move || {
@@ -226,8 +233,7 @@ impl Namespace {
             assert!(ip(&format!("address add {}/64 dev eth0 nodad", ipv6(n))));
             tap
         });
-        lab.engine.attach_tap(port, tap).expect("attaches");
-        Some(namespace)
+        Some((namespace, tap))
     }
 
     /// Runs `work` on a thread inside the namespace.

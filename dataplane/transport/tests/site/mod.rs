@@ -23,10 +23,22 @@ pub(crate) struct Site {
 }
 
 pub(crate) fn site(ring: RingSize) -> Option<Site> {
+    make(ring, false).map(|(site, _)| site)
+}
+
+/// With a kernel beside the program, whose interface the program's stack serves.
+pub(crate) fn site_with_names() -> Option<(Site, Namespace)> {
+    let (site, beside) = make(RingSize::DEFAULT, true)?;
+    beside.map(|beside| (site, beside))
+}
+
+fn make(ring: RingSize, names: bool) -> Option<(Site, Option<Namespace>)> {
     let lab = Lab::new(1500);
     let kernel = Namespace::join(&lab, 2)?;
     let port = lab.port(1);
     let link = lab.engine.attach_stack(port).expect("attaches");
+    let beside = if names { Some(Namespace::apart(&lab, 1, port)?) } else { None };
+    let (beside, tap) = beside.unzip();
     let addressing = Addressing {
         mac: mac(1),
         ipv4: Some(Ipv4Config { address: ipv4(1), prefix: 24, gateway: Some(ipv4(2)) }),
@@ -44,9 +56,10 @@ pub(crate) fn site(ring: RingSize) -> Option<Site> {
         limits: Limits::default(),
     });
     let config = Config::new(addressing, 77);
-    let host = Host::start(program.key, config, link, world.service.handle()).expect("starts");
+    let broker = world.service.handle();
+    let host = Host::start(program.key, config, link, tap, broker).expect("starts");
     world.service.set_stack(program.key, host.network_stack());
-    Some(Site { program, world, host, kernel, lab })
+    Some((Site { program, world, host, kernel, lab }, beside))
 }
 
 impl Site {

@@ -146,22 +146,25 @@ fn tun(tun: &Result<(), Trouble>) -> Finding {
         Ok(()) => Finding::ok("tun", "/dev/net/tun opens"),
         Err(trouble) if trouble.kind == io::ErrorKind::PermissionDenied => {
             Finding::problem("tun", "/dev/net/tun is not ours to open")
-                .means("endpoints of kind `auto` cannot be attached")
+                .means(NO_TAPS)
                 .fix("run as root; in a container: `--device /dev/net/tun`")
         }
         Err(trouble) => Finding::problem("tun", format!("/dev/net/tun: {}", trouble.words))
-            .means("endpoints of kind `auto` cannot be attached")
+            .means(NO_TAPS)
             .fix("modprobe tun"),
     }
 }
 
+const NO_TAPS: &str = "endpoints of kind `auto` cannot be attached; those of kind `userspace` need `dummy` links, and \
+                       their programs then know no names of the outside";
+
 fn dummy(dummy: &Result<bool, Trouble>) -> Finding {
     match dummy {
         Ok(true) => Finding::ok("dummy", "the kernel makes `dummy` links"),
-        Ok(false) => Finding::warning("dummy", "the kernel makes no `dummy` links")
+        Ok(false) => Finding::info("dummy", "the kernel makes no `dummy` links")
             .means(
-                "endpoints of kind `userspace` get a TAP that nobody serves: it drops what is sent to \
-                 it as well, but shows no carrier",
+                "endpoints of kind `userspace` on networks with `tcp=vcl` get a TAP that nobody serves: it drops \
+                 what is sent to it as well, but shows no carrier",
             )
             .fix("modprobe dummy"),
         Err(trouble) => Finding::info("dummy", format!("cannot be asked for: {}", trouble.words)),
@@ -395,7 +398,7 @@ mod tests {
             [
                 ("privileges", Verdict::Problem),
                 ("tun", Verdict::Problem),
-                ("dummy", Verdict::Warning),
+                ("dummy", Verdict::Info),
                 ("io-uring", Verdict::Warning),
                 ("sealing", Verdict::Problem),
                 ("docker", Verdict::Problem),

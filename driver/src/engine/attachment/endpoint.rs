@@ -7,17 +7,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use dataplane::{Dataplane, DataplaneError, MemifConfig, PortId};
+use dataplane::tap::TapDevice;
+use dataplane::{Dataplane, PortId};
 use session::broker;
 use session::layout::RingSize;
+use stack::NameCounters;
 use transport::Host;
 
-use super::error::from_netns;
-use super::eth::{Former, LinkMaker, link_name};
+use super::error::{from_netns, none_if_gone};
+use super::eth::{Former, LinkMaker, ServedBy, link_name};
 use super::info::document;
 use super::info_server::InfoServer;
 use super::rooms::Rooms;
-use super::sockets::{Served, Sockets};
+use super::sockets::{Served, Sockets, memif_config};
 use super::station;
 use super::vhost::VhostFolders;
 use super::{HostStacks, MemifService};
@@ -49,6 +51,8 @@ pub(in crate::engine) struct Endpoint {
 pub(in crate::engine) struct Outlook {
     pub(in crate::engine) interface: Option<String>,
     pub(in crate::engine) sockets: Vec<String>,
+    /// None without a network stack.
+    pub(in crate::engine) names: Option<NameCounters>,
 }
 
 #[derive(Debug)]
@@ -66,7 +70,7 @@ struct Joined {
     seen: bool,
     sockets: Sockets,
     job: Option<JobId>,
-    /// The station of an endpoint without a kernel interface.
+    /// The station of an endpoint whose kernel has no way to the network.
     station: Option<Host>,
     /// A failure was logged; the same again is not.
     complained: bool,
@@ -116,6 +120,7 @@ impl Endpoint {
             Presence::Joined(joined) => Outlook {
                 interface: joined.sockets.interface().map(str::to_owned),
                 sockets: joined.sockets.names(),
+                names: joined.station.as_ref().map(Host::name_counters),
             },
             Presence::Apart | Presence::Deleted => Outlook::default(),
         }
@@ -132,18 +137,6 @@ impl Endpoint {
     fn lock(&self) -> MutexGuard<'_, Presence> {
         // Each step of a verb leaves a state that `leave` can take down.
         self.presence.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn memif_config(&self) -> MemifConfig {
-        let defaults = MemifConfig::default();
-        let options = &self.spec.memif;
-        MemifConfig {
-            name: format!("dockervpp/{}", self.spec.id.short()),
-            secret: options.secret.clone(),
-            max_queues: options.queues.unwrap_or(defaults.max_queues),
-            trust_regions: options.trusted,
-            ..defaults
-        }
     }
 }
 
@@ -188,25 +181,17 @@ impl Services {
         if is_in(&presence, &endpoint.spec.id, sandbox)? {
             return Ok(attachment);
         }
-        let tap = self.links.make(&endpoint.spec, endpoint.network.mtu)?;
-        let attached = tap.map(|tap| self.dataplane.attach_tap(endpoint.port, tap)).transpose();
-        if let Err(error) = attached {
-            if let Err(error) = self.links.remove(&endpoint.spec.id) {
-                tracing::warn!(endpoint = endpoint.spec.id.short(), %error, "a link could not be removed after a failure");
-            }
-            return Err(error.into());
-        }
+        let served_by = self.served_by(endpoint);
+        let tap = self.links.make(&endpoint.spec, endpoint.network.mtu, served_by)?;
+        let attached = self.attach_port(endpoint, tap);
+        let kernel = attached.inspect_err(|_| self.undo_link(endpoint))?;
         let mut joined = Joined::new(sandbox);
         self.rooms().enter(sandbox, &endpoint.spec.id);
         self.broker.add_endpoint(endpoint.session_key(), endpoint.session_endpoint());
-        let started = self.start_station(endpoint, &mut joined);
+        let started = self.start_station(endpoint, &mut joined, kernel);
         if let Err(error) = started.and_then(|()| self.vhost.serve(&self.dataplane, endpoint)) {
-            if let Err(error) = self.withdraw(endpoint, &mut joined) {
-                tracing::warn!(endpoint = endpoint.spec.id.short(), %error, "an endpoint was not taken down after a failure");
-            }
-            if let Err(error) = self.links.remove(&endpoint.spec.id) {
-                tracing::warn!(endpoint = endpoint.spec.id.short(), %error, "a link could not be removed after a failure");
-            }
+            self.undo_join(endpoint, &mut joined);
+            self.undo_link(endpoint);
             return Err(error);
         }
         joined.job = Some(self.pursue(endpoint, sandbox));
@@ -224,21 +209,20 @@ impl Services {
         if is_in(&presence, &endpoint.spec.id, sandbox)? {
             return Ok(Restored::Running);
         }
-        if self.take_up_link(endpoint, sandbox)? == Restored::Gone {
+        let (restored, kernel) = self.take_up_link(endpoint, sandbox)?;
+        if restored == Restored::Gone {
             return Ok(Restored::Gone);
         }
         let mut joined = Joined::new(sandbox);
         self.rooms().enter(sandbox, &endpoint.spec.id);
         self.broker.add_endpoint(endpoint.session_key(), endpoint.session_endpoint());
-        let started = self.start_station(endpoint, &mut joined);
+        let started = self.start_station(endpoint, &mut joined, kernel);
         let served = started.and_then(|()| self.vhost.serve(&self.dataplane, endpoint));
         match served.and_then(|()| self.settle(endpoint, &mut joined)) {
             Ok(Attempt::Done) => {}
             Ok(Attempt::Again) => joined.job = Some(self.pursue(endpoint, sandbox)),
             Err(error) => {
-                if let Err(error) = self.withdraw(endpoint, &mut joined) {
-                    tracing::warn!(endpoint = endpoint.spec.id.short(), %error, "an endpoint was not taken down after a failure");
-                }
+                self.undo_join(endpoint, &mut joined);
                 return Err(error);
             }
         }
@@ -349,7 +333,7 @@ impl Services {
         let Served { name, memif, session } = sockets;
         match &self.memif {
             MemifService::DataPath => {
-                let config = endpoint.memif_config();
+                let config = memif_config(&endpoint.spec);
                 self.dataplane.listen_memif(endpoint.port, Vec::from_iter(memif), &config)?;
             }
             MemifService::Engine(engine) => engine.listen(&endpoint.spec.id, sandbox, &name)?,
@@ -361,8 +345,37 @@ impl Services {
         })
     }
 
-    /// Gives an endpoint without a kernel interface its network stack.
-    fn start_station(&self, endpoint: &Endpoint, joined: &mut Joined) -> Result<(), EngineError> {
+    /// Who serves the endpoint's link.
+    fn served_by(&self, endpoint: &Endpoint) -> ServedBy {
+        match (endpoint.network.tcp_of(endpoint.spec.attach), &self.host_stacks) {
+            (None, _) => ServedBy::Port,
+            (Some(TcpStack::Vcl), Some(_)) => ServedBy::Nobody,
+            (Some(_), _) => ServedBy::Names,
+        }
+    }
+
+    /// Has the data path serve a TAP, or gives it back if it is the network stack's.
+    fn attach_port(
+        &self,
+        endpoint: &Endpoint,
+        tap: Option<TapDevice>,
+    ) -> Result<Option<TapDevice>, EngineError> {
+        match (self.served_by(endpoint), tap) {
+            (ServedBy::Port, Some(tap)) => {
+                self.dataplane.attach_tap(endpoint.port, tap)?;
+                Ok(None)
+            }
+            (_, tap) => Ok(tap),
+        }
+    }
+
+    /// Gives an endpoint whose kernel has no way to the network its network stack.
+    fn start_station(
+        &self,
+        endpoint: &Endpoint,
+        joined: &mut Joined,
+        kernel: Option<TapDevice>,
+    ) -> Result<(), EngineError> {
         let key = endpoint.session_key();
         let (network, spec) = (&endpoint.network, &endpoint.spec);
         joined.station = match (network.tcp_of(spec.attach), &self.host_stacks) {
@@ -374,7 +387,7 @@ impl Services {
             }
             (Some(_), _) => {
                 let (dataplane, port) = (&self.dataplane, endpoint.port);
-                Some(station::start(key, network, spec, dataplane, port, &self.broker)?)
+                Some(station::start(key, network, spec, dataplane, port, kernel, &self.broker)?)
             }
         };
         Ok(())
@@ -393,21 +406,23 @@ impl Services {
         none_if_gone(self.dataplane.detach_stack(endpoint.port))
     }
 
-    /// Finds the link that a former agent made, in the sandbox or still on the host, and serves it.
+    /// Finds the link that a former agent made, in the sandbox or still on the host, and serves it. Its TAP
+    /// comes back if it is the network stack's.
     fn take_up_link(
         &self,
         endpoint: &Endpoint,
         sandbox: &SandboxKey,
-    ) -> Result<Restored, EngineError> {
+    ) -> Result<(Restored, Option<TapDevice>), EngineError> {
+        let served_by = self.served_by(endpoint);
         let netns = NetNs::open(&sandbox.0).map_err(from_netns)?;
         let inside = match &netns {
             Some(netns) => {
-                netns.run(|| self.links.reopen(&endpoint.spec)).map_err(from_netns)??
+                netns.run(|| self.links.reopen(&endpoint.spec, served_by)).map_err(from_netns)??
             }
             None => Former::Absent,
         };
         let former = match inside {
-            Former::Absent => self.links.resume(&endpoint.spec)?,
+            Former::Absent => self.links.resume(&endpoint.spec, served_by)?,
             found => found,
         };
         let tap = match former {
@@ -419,10 +434,9 @@ impl Services {
                 );
                 None
             }
-            Former::Absent | Former::Returned => return Ok(Restored::Gone),
+            Former::Absent | Former::Returned => return Ok((Restored::Gone, None)),
         };
-        tap.map(|tap| self.dataplane.attach_tap(endpoint.port, tap)).transpose()?;
-        Ok(Restored::Running)
+        Ok((Restored::Running, self.attach_port(endpoint, tap)?))
     }
 
     /// Closes everything that refers to the sandbox. May be repeated.
@@ -438,6 +452,20 @@ impl Services {
         let detached = none_if_gone(self.dataplane.detach_tap(endpoint.port));
         self.rooms().leave(&joined.sandbox, &endpoint.spec.id);
         unlistened.and(detached).and(stack)
+    }
+
+    /// Removes the link of an endpoint whose join failed: that failure is the one to report.
+    fn undo_link(&self, endpoint: &Endpoint) {
+        if let Err(error) = self.links.remove(&endpoint.spec.id) {
+            tracing::warn!(endpoint = endpoint.spec.id.short(), %error, "a link could not be removed after a failure");
+        }
+    }
+
+    /// Takes down what a join that failed has opened.
+    fn undo_join(&self, endpoint: &Endpoint, joined: &mut Joined) {
+        if let Err(error) = self.withdraw(endpoint, joined) {
+            tracing::warn!(endpoint = endpoint.spec.id.short(), %error, "an endpoint was not taken down after a failure");
+        }
     }
 
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
@@ -460,13 +488,5 @@ fn is_in(
             remedy: "disconnect that container first".to_owned(),
         }),
         Presence::Deleted => Err(EngineError::NoEndpoint(endpoint.clone())),
-    }
-}
-
-/// A port that is not there any more has nothing open.
-fn none_if_gone(outcome: Result<(), DataplaneError>) -> Result<(), EngineError> {
-    match outcome {
-        Err(DataplaneError::NoPort(_)) => Ok(()),
-        outcome => Ok(outcome?),
     }
 }

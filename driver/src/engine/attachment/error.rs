@@ -2,6 +2,7 @@
 
 use std::io;
 
+use dataplane::DataplaneError;
 use dataplane::tap::TapError;
 
 use crate::engine::EngineError;
@@ -43,5 +44,13 @@ pub(in crate::engine) fn from_tap(error: TapError) -> EngineError {
         | TapError::NameInUse { source, .. }
         | TapError::Io { source, .. } => EngineError::Io { what, source },
         _ => EngineError::Io { what, source: io::ErrorKind::InvalidInput.into() },
+    }
+}
+
+/// A port that is not there any more has nothing open.
+pub(super) fn none_if_gone(outcome: Result<(), DataplaneError>) -> Result<(), EngineError> {
+    match outcome {
+        Err(DataplaneError::NoPort(_)) => Ok(()),
+        outcome => Ok(outcome?),
     }
 }

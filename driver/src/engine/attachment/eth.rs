@@ -4,14 +4,14 @@
 //! it back when the container leaves. Its `ifalias` goes with it and says whose it is, so that a
 //! restarted agent finds it again wherever it is.
 
-use std::sync::Once;
+use std::sync::OnceLock;
 
-use dataplane::tap::{TapDevice, TapOptions};
+use dataplane::tap::{TapDevice, TapError, TapOptions};
 
 use super::error::{from_link, from_tap};
 use crate::engine::EngineError;
 use crate::host::link::{Link, LinkChange, Links};
-use crate::model::{AttachKind, EndpointId, EndpointSpec, IfName};
+use crate::model::{EndpointId, EndpointSpec, IfName};
 
 /// All links of endpoints begin so.
 const NAME_PREFIX: &str = "dv";
@@ -22,6 +22,17 @@ const NEVER_MOVED: i32 = 0x6476;
 
 /// How often a link is looked for again because it was renamed meanwhile.
 const REOPEN_ATTEMPTS: u32 = 5;
+
+/// Who has what the container's kernel sends through an endpoint's link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum ServedBy {
+    /// The data path: it is the way to the network.
+    Port,
+    /// The endpoint's network stack, for name service alone.
+    Names,
+    /// Nobody: the link only shows the address.
+    Nobody,
+}
 
 /// How an endpoint's link is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +74,7 @@ fn find_marked(links: &mut Links, mark: &Mark) -> Result<Option<Link>, EngineErr
 /// What is left of the link that a former agent made for an endpoint.
 #[derive(Debug)]
 pub(in crate::engine) enum Former {
-    /// The link, taken up again; with its TAP if it is one that the data path serves.
+    /// The link, taken up again; with its TAP if it is one that is served.
     TakenUp(Option<TapDevice>),
     /// The link, back on the host from its container.
     Returned,
@@ -77,22 +88,25 @@ pub(in crate::engine) struct LinkMaker {
     owner: String,
     queues: u16,
     dummy: bool,
-    told: Once,
+    /// Why there are links without name service, once there is one.
+    nameless: OnceLock<String>,
+    /// There is a TAP that nobody serves.
+    idle: OnceLock<()>,
 }
 
 impl LinkMaker {
-    /// `owner` is what the aliases of this agent's links begin with; `queues` are the queues of a TAP.
+    /// `owner` is what the aliases of this agent's links begin with; `queues` are the queues of a TAP that the
+    /// data path serves.
     pub(in crate::engine) fn new(owner: String, queues: u16) -> Result<Self, EngineError> {
         let dummy = Links::open().and_then(|mut links| links.dummy_available());
-        Ok(Self { owner, queues, dummy: dummy.map_err(from_link)?, told: Once::new() })
+        let dummy = dummy.map_err(from_link)?;
+        Ok(Self { owner, queues, dummy, nameless: OnceLock::new(), idle: OnceLock::new() })
     }
 
-    /// What is amiss on this host.
+    /// What is amiss with the links that were made.
     pub(in crate::engine) fn warnings(&self) -> Vec<String> {
-        let missing = "this kernel has no `dummy` links: endpoints of kind `userspace` get a TAP that nobody \
-                       serves, which also drops what is sent to it but shows no carrier; `modprobe dummy` \
-                       and a restart of the agent help where the module exists";
-        if self.dummy { Vec::new() } else { vec![missing.to_owned()] }
+        let idle = self.idle.get().map(|()| NO_DUMMY.to_owned());
+        self.nameless.get().cloned().into_iter().chain(idle).collect()
     }
 
     /// How an endpoint's link is known.
@@ -101,16 +115,17 @@ impl LinkMaker {
     }
 
     /// Makes an endpoint's link on the host; a left-over of the same endpoint is replaced. Returns the
-    /// TAP if the data path is to serve it. Fails whole.
+    /// TAP if it is to be served. Fails whole.
     pub(in crate::engine) fn make(
         &self,
         endpoint: &EndpointSpec,
         mtu: u32,
+        served_by: ServedBy,
     ) -> Result<Option<TapDevice>, EngineError> {
         self.remove(&endpoint.id)?;
         let name = link_name(&endpoint.id);
         expect_free(&name)?;
-        let made = self.make_bare(endpoint.attach, &name).and_then(|tap| {
+        let made = self.make_bare(served_by, &name).and_then(|tap| {
             let change = LinkChange {
                 mac: Some(endpoint.mac),
                 mtu: Some(mtu),
@@ -164,12 +179,16 @@ impl LinkMaker {
     }
 
     /// Takes an endpoint's link up again in the namespace of the calling thread, its container's.
-    pub(in crate::engine) fn reopen(&self, endpoint: &EndpointSpec) -> Result<Former, EngineError> {
+    pub(in crate::engine) fn reopen(
+        &self,
+        endpoint: &EndpointSpec,
+        served_by: ServedBy,
+    ) -> Result<Former, EngineError> {
         let mark = self.mark(&endpoint.id);
         let mut links = Links::open().map_err(from_link)?;
         for _ in 0..REOPEN_ATTEMPTS {
             let Some(link) = find_marked(&mut links, &mark)? else { return Ok(Former::Absent) };
-            let tap = self.attach_served(endpoint.attach, &link.name)?;
+            let tap = self.attach_served(served_by, &link.name)?;
             // Docker or the container may have renamed the link since: the kernel then made a new TAP,
             // which goes when it is closed here.
             if find_marked(&mut links, &mark)?.is_some_and(|now| now.name == link.name) {
@@ -184,13 +203,17 @@ impl LinkMaker {
     }
 
     /// Takes an endpoint's link up again on the host, if it has not been in its container yet.
-    pub(in crate::engine) fn resume(&self, endpoint: &EndpointSpec) -> Result<Former, EngineError> {
+    pub(in crate::engine) fn resume(
+        &self,
+        endpoint: &EndpointSpec,
+        served_by: ServedBy,
+    ) -> Result<Former, EngineError> {
         let name = link_name(&endpoint.id);
         let mut links = Links::open().map_err(from_link)?;
         match links.find(name.as_str()).map_err(from_link)? {
             None => Ok(Former::Absent),
             Some(link) if self.mark(&endpoint.id).is_on(&link) && link.tag == NEVER_MOVED => {
-                self.attach_served(endpoint.attach, name.as_str()).map(Former::TakenUp)
+                self.attach_served(served_by, name.as_str()).map(Former::TakenUp)
             }
             Some(_) => Ok(Former::Returned),
         }
@@ -208,37 +231,74 @@ impl LinkMaker {
         (link_name(&endpoint).as_str() == link.name).then_some(endpoint)
     }
 
-    fn make_bare(&self, kind: AttachKind, name: &IfName) -> Result<Option<TapDevice>, EngineError> {
-        match kind {
-            AttachKind::Auto => self.attach(name.as_str()).map(Some),
-            AttachKind::Userspace | AttachKind::VhostUser if self.dummy => {
-                let made = Links::open().and_then(|mut links| links.create_dummy(name));
-                made.map(|()| None).map_err(from_link)
-            }
-            AttachKind::Userspace | AttachKind::VhostUser => {
-                self.told.call_once(|| tracing::warn!("{}", self.warnings().join("; ")));
+    fn make_bare(
+        &self,
+        served_by: ServedBy,
+        name: &IfName,
+    ) -> Result<Option<TapDevice>, EngineError> {
+        match served_by {
+            ServedBy::Port => attach(name.as_str(), self.queues).map(Some).map_err(from_tap),
+            ServedBy::Names => match attach(name.as_str(), 1) {
+                Ok(tap) => Ok(Some(tap)),
+                Err(error) if self.dummy => {
+                    self.nameless.get_or_init(|| nameless(&error));
+                    create_dummy(name)
+                }
+                Err(error) => Err(from_tap(error)),
+            },
+            ServedBy::Nobody if self.dummy => create_dummy(name),
+            ServedBy::Nobody => {
+                self.idle.get_or_init(|| tracing::warn!("{NO_DUMMY}"));
                 // Persistent, so it stays when the only descriptor is closed here.
-                self.attach(name.as_str()).map(|_| None)
+                attach(name.as_str(), 1).map(|_| None).map_err(from_tap)
             }
         }
     }
 
-    /// Attaches to an existing link if the data path serves links of this kind.
+    /// Attaches to an existing link if somebody serves it.
     fn attach_served(
         &self,
-        kind: AttachKind,
+        served_by: ServedBy,
         name: &str,
     ) -> Result<Option<TapDevice>, EngineError> {
-        match kind {
-            AttachKind::Auto => self.attach(name).map(Some),
-            AttachKind::Userspace | AttachKind::VhostUser => Ok(None),
+        match served_by {
+            ServedBy::Port => attach(name, self.queues).map(Some).map_err(from_tap),
+            ServedBy::Names => match attach(name, 1) {
+                Ok(tap) => Ok(Some(tap)),
+                // A `dummy` link.
+                Err(error @ TapError::NameInUse { .. }) => {
+                    self.nameless.get_or_init(|| nameless(&error));
+                    Ok(None)
+                }
+                Err(error) => Err(from_tap(error)),
+            },
+            ServedBy::Nobody => Ok(None),
         }
     }
+}
 
-    fn attach(&self, name: &str) -> Result<TapDevice, EngineError> {
-        let options = TapOptions { queues: self.queues, persist: true };
-        TapDevice::create(name, &options).map_err(from_tap)
-    }
+const NO_DUMMY: &str = "this kernel has no `dummy` links: endpoints of kind `userspace` with `tcp=vcl` get a TAP that \
+                        nobody serves, which also drops what is sent to it but shows no carrier; `modprobe dummy` and \
+                        a restart of the agent help where the module exists";
+
+/// Says, once, that a `userspace` endpoint has a link that leads to no name server.
+fn nameless(error: &TapError) -> String {
+    let words = format!(
+        "an endpoint of kind `userspace` has a `dummy` link in place of a TAP: its programs know the names of \
+         containers but none of the outside, until the container starts anew with a TAP ({error})"
+    );
+    tracing::warn!("{words}");
+    words
+}
+
+/// Makes a TAP, or attaches to the one of that name.
+fn attach(name: &str, queues: u16) -> Result<TapDevice, TapError> {
+    TapDevice::create(name, &TapOptions { queues, persist: true })
+}
+
+fn create_dummy(name: &IfName) -> Result<Option<TapDevice>, EngineError> {
+    let made = Links::open().and_then(|mut links| links.create_dummy(name));
+    made.map(|()| None).map_err(from_link)
 }
 
 /// Refuses a name that another link has: the kernel would attach us to it if it is a TAP.
@@ -278,7 +338,13 @@ mod tests {
     use super::*;
 
     fn maker() -> LinkMaker {
-        LinkMaker { owner: "dockervpp".to_owned(), queues: 1, dummy: false, told: Once::new() }
+        LinkMaker {
+            owner: "dockervpp".to_owned(),
+            queues: 1,
+            dummy: false,
+            nameless: OnceLock::new(),
+            idle: OnceLock::new(),
+        }
     }
 
     fn link(name: &str, alias: Option<&str>) -> Link {
@@ -317,8 +383,13 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_dummy_links_is_warned_about() {
-        assert_eq!(maker().warnings().len(), 1);
-        assert!(LinkMaker { dummy: true, ..maker() }.warnings().is_empty());
+    fn what_was_made_in_place_of_something_better_is_warned_about() {
+        let maker = maker();
+        assert!(maker.warnings().is_empty());
+        let source = std::io::ErrorKind::NotFound.into();
+        maker.nameless.get_or_init(|| nameless(&TapError::NoDriver(source)));
+        maker.idle.get_or_init(|| ());
+        let warnings = maker.warnings();
+        assert!(warnings[0].contains("modprobe tun") && warnings[1].contains("modprobe dummy"));
     }
 }

@@ -3,7 +3,7 @@
 //! * `gateway`, `info`, `rooms`: what follows from the specifications alone.
 //! * `eth`: the link that becomes `eth0`.
 //! * `sockets`, `info_server`: what is bound in the container's network namespace.
-//! * `station`: the network stack of an endpoint without a kernel interface. (With `tcp=vcl` it is the engine's:
+//! * `station`: the network stack of an endpoint whose kernel has no way to the network. (With `tcp=vcl` it is the engine's:
 //!   [`HostStacks`].)
 //! * `vhost`: the folders of vhost-user sockets.
 //! * `endpoint`: joining and leaving, which puts these together.
@@ -268,6 +268,7 @@ impl Attachments {
             sockets: outlook.sockets,
             counters: status.counters,
             engine_drops: BTreeMap::new(),
+            names: outlook.names,
             sessions: self.services.broker.counters(found.session_key()),
         }))
     }

@@ -7,10 +7,13 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use dataplane::MemifConfig;
+
 use super::eth::{Mark, find_settled};
 use super::info_server::{InfoServer, Ticket};
 use crate::engine::EngineError;
 use crate::host::socket::{AbstractName, ListenError, SocketKind, listen_abstract};
+use crate::model::EndpointSpec;
 
 /// The names of one set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,6 +216,19 @@ fn place(
             Ok(Place::Taken)
         }
         Err(error) => Err(super::error::from_listen(error)),
+    }
+}
+
+/// What memif clients of an endpoint may do.
+pub(super) fn memif_config(endpoint: &EndpointSpec) -> MemifConfig {
+    let defaults = MemifConfig::default();
+    let options = &endpoint.memif;
+    MemifConfig {
+        name: format!("dockervpp/{}", endpoint.id.short()),
+        secret: options.secret.clone(),
+        max_queues: options.queues.unwrap_or(defaults.max_queues),
+        trust_regions: options.trusted,
+        ..defaults
     }
 }
 

@@ -1,5 +1,6 @@
-//! The network stack of an endpoint without a kernel interface.
+//! The network stack of an endpoint whose kernel has no way to the network.
 
+use dataplane::tap::TapDevice;
 use dataplane::{Dataplane, PortId};
 use session::broker::{EndpointKey, Service};
 use stack::{Addressing, Config, Ipv4Config, Ipv6Config};
@@ -15,13 +16,15 @@ const MEMORY: usize = 128 << 20;
 /// Connections that an endpoint may have beyond its sessions with other endpoints.
 const CONNECTIONS: usize = 4096;
 
-/// Makes a stack the station behind the endpoint's port, and has the broker use it.
+/// Makes a stack the station behind the endpoint's port, and has the broker use it. `kernel` is the endpoint's
+/// link, through which the container's kernel asks name servers.
 pub(in crate::engine) fn start(
     key: EndpointKey,
     network: &NetworkSpec,
     endpoint: &EndpointSpec,
     dataplane: &Dataplane,
     port: PortId,
+    kernel: Option<TapDevice>,
     broker: &Service,
 ) -> Result<Host, EngineError> {
     let io = |what: &str| {
@@ -35,7 +38,7 @@ pub(in crate::engine) fn start(
         ..Config::new(addressing(network, endpoint), seed)
     };
     let link = dataplane.attach_stack(port)?;
-    let started = Host::start(key, config, link, broker.handle());
+    let started = Host::start(key, config, link, kernel, broker.handle());
     let host = started.map_err(io("cannot start the network stack of an endpoint"))?;
     broker.set_stack(key, host.network_stack());
     Ok(host)

@@ -1,16 +1,21 @@
-//! `name-server ADDRESS:PORT NAME=ADDRESS...`: a name server for tests, over UDP. It knows the addresses that it
-//! is given, answers that other names do not exist, and says which names it was asked for.
+//! `name-server ADDRESS:PORT NAME=ADDRESS...`: a name server for tests, over UDP and TCP. It knows the addresses
+//! that it is given, answers that other names do not exist, and says which names it was asked for.
 //!
 //! Messages: RFC 1035 section 4; IPv6 addresses: RFC 3596.
 
 use std::env;
-use std::io::Write as _;
-use std::net::{IpAddr, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 const HEADER: usize = 12;
+
+/// How long a stream may say nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A pointer to the name of the question, which comes after the header.
 const NAME_OF_QUESTION: u16 = 0xc00c;
@@ -51,16 +56,45 @@ fn serve() -> Result<()> {
     let at = arguments.next().context("usage: name-server ADDRESS:PORT NAME=ADDRESS...")?;
     let known = arguments.map(|it| parse_known(&it)).collect::<Result<Vec<_>>>()?;
     let socket = UdpSocket::bind(&at).with_context(|| format!("cannot serve {at}"))?;
+    let listener = TcpListener::bind(&at).with_context(|| format!("cannot serve {at}"))?;
     println!("listening");
-    let mut message = [0; 512];
-    loop {
-        let (len, from) = socket.recv_from(&mut message)?;
-        // What is no question has no answer.
-        let Ok(question) = parse_question(&message[..len]) else { continue };
-        println!("asked for {} by {}", question.name, from.ip());
-        std::io::stdout().flush()?;
-        let _ = socket.send_to(&answer(&message[..len], &question, &known), from);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for stream in listener.incoming().flatten() {
+                // Whoever does not ask in time, or asks nonsense, is not answered.
+                let _ = serve_stream(stream, &known);
+            }
+        });
+        let mut message = [0; 512];
+        loop {
+            let (len, from) = socket.recv_from(&mut message)?;
+            if let Some(answer) = answered(&message[..len], from.ip(), "UDP", &known)? {
+                let _ = socket.send_to(&answer, from);
+            }
+        }
+    })
+}
+
+/// One question of a stream; each message has its length before it.
+fn serve_stream(mut stream: TcpStream, known: &[Known]) -> Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut len = [0; 2];
+    stream.read_exact(&mut len)?;
+    let mut message = vec![0; u16::from_be_bytes(len).into()];
+    stream.read_exact(&mut message)?;
+    if let Some(answer) = answered(&message, stream.peer_addr()?.ip(), "TCP", known)? {
+        stream.write_all(&u16::try_from(answer.len())?.to_be_bytes())?;
+        stream.write_all(&answer)?;
     }
+    Ok(())
+}
+
+/// The answer to a message, after saying who asked; `None` for what is no question.
+fn answered(message: &[u8], from: IpAddr, over: &str, known: &[Known]) -> Result<Option<Vec<u8>>> {
+    let Ok(question) = parse_question(message) else { return Ok(None) };
+    println!("asked for {} by {from} over {over}", question.name);
+    std::io::stdout().flush()?;
+    Ok(Some(answer(message, &question, known)))
 }
 
 fn parse_known(argument: &str) -> Result<Known> {
@@ -127,7 +161,7 @@ mod tests {
         message
     }
 
-    fn answered(name: &str, kind: u16) -> Vec<u8> {
+    fn answer_to(name: &str, kind: u16) -> Vec<u8> {
         let known = vec![Known { name: "host.test".to_owned(), address: [10, 0, 0, 7].into() }];
         let message = ask(name, kind);
         answer(&message, &parse_question(&message).unwrap(), &known)
@@ -135,15 +169,15 @@ mod tests {
 
     #[test]
     fn a_known_name_has_its_address() {
-        let out = answered("Host.test", V4);
+        let out = answer_to("Host.test", V4);
         assert_eq!(out[..8], [0xab, 0xcd, 0x81, 0x80, 0, 1, 0, 1]);
         assert_eq!(out[out.len() - 6..], [0, 4, 10, 0, 0, 7]);
     }
 
     #[test]
     fn a_name_without_such_an_address_has_none_and_an_unknown_one_is_none() {
-        assert_eq!(answered("host.test", V6)[2..8], [0x81, 0x80, 0, 1, 0, 0]);
-        assert_eq!(answered("other.test", V4)[2..8], [0x81, 0x83, 0, 1, 0, 0]);
+        assert_eq!(answer_to("host.test", V6)[2..8], [0x81, 0x80, 0, 1, 0, 0]);
+        assert_eq!(answer_to("other.test", V4)[2..8], [0x81, 0x83, 0, 1, 0, 0]);
     }
 
     #[test]
