@@ -204,6 +204,16 @@ pub(crate) enum Work {
     Web { keep_alive: bool },
 }
 
+/// What a program in a container does with one outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Abroad {
+    /// wrk on the host asks nginx in the container for a small page by a published port, on so many
+    /// connections that stay. The figure is the rate, or the median of the latencies.
+    Published { connections: u16, timed: bool },
+    /// iperf3 in the container sends one stream to a host behind the host.
+    Stream,
+}
+
 /// What a program of this suite does over stream sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SocketLoad {
@@ -260,6 +270,10 @@ pub(crate) enum Setup {
     DockerRun { attachment: Attachment },
     /// Unmodified programs in two containers.
     Programs { work: Work, joint: Joint },
+    /// Unmodified programs on the host with VPP's own preload library.
+    Vcl { work: Work },
+    /// An unmodified program in a container, and one outside.
+    Outside { work: Abroad, joint: Joint },
     /// A program of this suite over stream sockets.
     Sockets { joint: Joint, load: SocketLoad },
     /// Two threads copying through one ring in shared memory.

@@ -2,6 +2,7 @@
 
 mod control;
 mod frames;
+mod outside;
 mod programs;
 mod self_test;
 mod sockets;
@@ -15,6 +16,7 @@ pub(crate) fn catalogue() -> Vec<Benchmark> {
         frames::bridge(),
         sockets::all(),
         programs::all(),
+        outside::all(),
         control::all(),
         self_test::all(),
     ];

@@ -1,17 +1,23 @@
 //! How each contestant is run.
 
 mod bridge;
+mod containers;
+mod control_group;
 mod docker_run;
 mod endpoints;
 mod frames;
 mod idle_agent;
 mod memory;
+mod outside;
 mod paced;
 mod process;
 mod programs;
+mod reports;
 mod round_trip;
 mod sockets;
 mod testpmd;
+mod vcl;
+mod work;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -26,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::benchmark::{Attachment, Frames, Joint, Metric, PeerKind, Program, Setup, Switch};
 use crate::cores::Cores;
+use crate::cpu_time;
 use crate::latency::Latencies;
 use crate::worker::Tally;
 
@@ -124,6 +131,7 @@ pub(crate) struct Fixtures {
     cores: Cores,
     pairs: sockets::Pairs,
     agent: Option<Rc<Agent>>,
+    abroads: Option<Rc<outside::Abroads>>,
     /// Peers that never worked, and in which benchmark.
     hopeless: Vec<(PeerKind, String)>,
 }
@@ -131,7 +139,13 @@ pub(crate) struct Fixtures {
 impl Fixtures {
     /// None yet, for contestants on these CPUs.
     pub(crate) fn on(cores: Cores) -> Self {
-        Self { cores, pairs: sockets::Pairs::default(), agent: None, hopeless: Vec::new() }
+        Self {
+            cores,
+            pairs: sockets::Pairs::default(),
+            agent: None,
+            abroads: None,
+            hopeless: Vec::new(),
+        }
     }
 
     /// Takes note that a peer of this kind never worked in a benchmark. Of others than VPP that says
@@ -156,6 +170,15 @@ impl Fixtures {
         self.agent = Some(Rc::clone(&agent));
         Ok(agent)
     }
+
+    fn abroads(&mut self) -> Result<Rc<outside::Abroads>> {
+        if let Some(abroads) = &self.abroads {
+            return Ok(Rc::clone(abroads));
+        }
+        let abroads = Rc::new(outside::Abroads::start(self.cores)?);
+        self.abroads = Some(Rc::clone(&abroads));
+        Ok(abroads)
+    }
 }
 
 impl Setup {
@@ -164,8 +187,10 @@ impl Setup {
         match self {
             Self::Frames(Frames { program: Program::Testpmd, .. })
             | Self::RoundTrip { program: Program::Testpmd, .. } => Some(PeerKind::Testpmd),
-            Self::Bridge { switch: Switch::Vpp, .. } => Some(PeerKind::Vpp),
-            Self::Programs { joint, .. } | Self::Sockets { joint, .. } => match joint {
+            Self::Bridge { switch: Switch::Vpp, .. } | Self::Vcl { .. } => Some(PeerKind::Vpp),
+            Self::Programs { joint, .. }
+            | Self::Sockets { joint, .. }
+            | Self::Outside { joint, .. } => match joint {
                 Joint::DockerBridge => Some(PeerKind::DockerBridge),
                 Joint::Loopback => Some(PeerKind::Loopback),
                 Joint::UnixSocket => Some(PeerKind::UnixSocket),
@@ -189,6 +214,7 @@ impl Setup {
             Self::Frames(Frames { program: Program::Testpmd, .. })
             | Self::RoundTrip { program: Program::Testpmd, .. } => &[Need::Testpmd],
             Self::Bridge { switch: Switch::Vpp, .. } => &[Need::Root, Need::Vpp],
+            Self::Vcl { .. } => &[Need::Root, Need::Vpp, Need::SessionPrograms],
             Self::IdleAgent { .. } | Self::DockerRun { attachment: Attachment::Ours(_) } => {
                 &[Need::Root, Need::Docker, Need::Tun, Need::Busybox]
             }
@@ -198,7 +224,9 @@ impl Setup {
             | Self::Sockets { joint: Joint::DockerBridge, .. } => {
                 &[Need::Docker, Need::Busybox, Need::SessionPrograms]
             }
-            Self::Programs { .. } | Self::Sockets { joint: Joint::Ours { .. }, .. } => {
+            Self::Programs { .. }
+            | Self::Outside { .. }
+            | Self::Sockets { joint: Joint::Ours { .. }, .. } => {
                 &[Need::Root, Need::Docker, Need::Tun, Need::Busybox, Need::SessionPrograms]
             }
             _ => &[],
@@ -239,10 +267,14 @@ impl Setup {
             Self::Programs { work, joint } => {
                 Box::new(programs::Programs::prepare(work, joint, fixtures)?)
             }
+            Self::Outside { work, joint } => {
+                Box::new(outside::Outside::prepare(work, joint, fixtures)?)
+            }
             Self::Sockets { joint, load } => {
                 Box::new(sockets::Sockets::prepare(joint, load, fixtures)?)
             }
             Self::MemoryCopy => Box::new(memory::MemoryCopy),
+            Self::Vcl { work } => Box::new(vcl::Vcl::prepare(work, fixtures.cores)?),
             Self::Absent { reason, .. } => anyhow::bail!(reason),
         })
     }

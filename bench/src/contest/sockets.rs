@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use kit::docker::RunOptions;
 use kit::{Agent, Container, Image, Network, unique};
 
+use super::containers::Joined;
 use super::process::{Worker, measure};
 use super::{Contest, Fixtures, Placement, Plan, Sample, count, nanoseconds_each};
 use crate::benchmark::{Joint, Rhythm, SocketLoad};
@@ -39,27 +40,16 @@ impl Fixtures {
         if let Some((_, pair)) = self.pairs.pairs.iter().find(|it| it.0 == joint) {
             return Ok(Rc::clone(pair));
         }
-        let agent = match joint {
-            Joint::Ours { .. } => Some(self.agent()?),
-            _ => None,
-        };
-        let pair = Rc::new(Pair::start(joint, self.cores, agent)?);
+        let pair = Rc::new(Pair::start(self.join(joint)?, self.cores)?);
         self.pairs.pairs.push((joint, Rc::clone(&pair)));
         Ok(pair)
     }
 }
 
 impl Pair {
-    fn start(joint: Joint, cores: Cores, agent: Option<Rc<Agent>>) -> Result<Self> {
+    fn start(joined: Joined, cores: Cores) -> Result<Self> {
         let image = Image::session_programs()?;
-        let (network, shims) = match (joint, &agent) {
-            (Joint::DockerBridge, _) => (Network::create("bridge", &[])?, (false, false)),
-            (Joint::Ours { attach, server, client }, Some(agent)) => {
-                let option = format!("attach={attach}");
-                (Network::create(agent.driver(), &["-o", &option])?, (server, client))
-            }
-            _ => bail!("{joint:?} has no containers"),
-        };
+        let Joined { network, agent, server_has_shim, client_has_shim } = joined;
         let program = std::env::current_exe()?;
         let mount = format!("{}:{PROGRAM}:ro", program.display());
         let run = |shim: bool, cpu: usize| -> Result<Container> {
@@ -68,8 +58,8 @@ impl Pair {
             let options = RunOptions::default().flags(&flags).on(&network);
             Container::run(&image, &if shim { options.shimmed()? } else { options })
         };
-        let server = run(shims.0, cores.first)?;
-        let client = run(shims.1, cores.second)?;
+        let server = run(server_has_shim, cores.first)?;
+        let client = run(client_has_shim, cores.second)?;
         let address = server.address(&network)?;
         Ok(Self { client, server, address, _network: network, agent })
     }

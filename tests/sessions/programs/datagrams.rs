@@ -103,8 +103,11 @@ fn socat_relays_datagrams() {
                 pairing.check(|| {
                     for round in 0..3 {
                         let text = format!("{kind} {round}");
-                        let line =
-                            format!("echo '{text}' | socat -t 2 -T 2 - UDP{version}:{target}:7000");
+                        // It ends when all of the answer is there, and else after 20 seconds.
+                        let line = format!(
+                            "echo '{text}' | socat -t 20 -T 20 - UDP{version}:{target}:7000,readbytes={}",
+                            text.len() + 1
+                        );
                         let answer = pairing.client_shell(&line)?;
                         ensure!(answer.trim() == text, "{line}: {answer:?}");
                     }
