@@ -57,15 +57,31 @@ pub(in crate::worker) fn serve(place: &Place, load: SocketLoad) -> Result<()> {
     while meter.runs(&server.tally)? {
         server.turn(&mut events)?;
     }
-    let mut last = Instant::now();
-    while last.elapsed() < QUIET {
-        let before = server.tally.received_bytes;
+    let mut rest = Rest { something_came: Instant::now() };
+    loop {
+        let (began, before) = (Instant::now(), server.tally.received_bytes);
         server.turn(&mut events)?;
-        if server.tally.received_bytes != before {
-            last = Instant::now();
+        if rest.is_over(began, server.tally.received_bytes != before) {
+            return meter.finish(server.tally);
         }
     }
-    meter.finish(server.tally)
+}
+
+/// What still comes after the end.
+struct Rest {
+    /// The beginning of the last look that found something.
+    something_came: Instant,
+}
+
+impl Rest {
+    /// Whether all has come, after a look. Time in which this process did not run says nothing: only a look
+    /// that *began* long enough after something came, and found nothing, tells.
+    fn is_over(&mut self, began: Instant, found: bool) -> bool {
+        if found {
+            self.something_came = began;
+        }
+        !found && began - self.something_came >= QUIET
+    }
 }
 
 impl Server {
@@ -186,5 +202,23 @@ impl Connection {
         }
         self.owed.drain(..paid);
         Ok(self.owed.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_a_look_that_began_late_and_found_nothing() {
+        let start = Instant::now();
+        let mut rest = Rest { something_came: start };
+        let millisecond = Duration::from_millis(1);
+        assert!(!rest.is_over(start + millisecond, false), "too early");
+        // The process did not run for a second; meanwhile bytes came.
+        let late = start + Duration::from_secs(1);
+        assert!(!rest.is_over(late, true));
+        assert!(!rest.is_over(late + millisecond, false));
+        assert!(rest.is_over(late + QUIET, false));
     }
 }

@@ -60,7 +60,7 @@ impl Socket {
 
     /// Reads what is there; `None` when nothing is.
     pub(super) fn take(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
-        would_block(match self {
+        unless_blocked(|| match self {
             Self::Tcp(socket) => socket.read(into),
             Self::Unix(socket) => socket.read(into),
         })
@@ -68,19 +68,22 @@ impl Socket {
 
     /// Writes what there is room for; `None` when there is none.
     pub(super) fn put(&mut self, from: &[u8]) -> io::Result<Option<usize>> {
-        would_block(match self {
+        unless_blocked(|| match self {
             Self::Tcp(socket) => socket.write(from),
             Self::Unix(socket) => socket.write(from),
         })
     }
 }
 
-fn would_block(outcome: io::Result<usize>) -> io::Result<Option<usize>> {
-    match outcome {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Some(0)),
-        Err(error) => Err(error),
+/// Does it again when a signal came in between: no bytes would mean the end of the stream.
+fn unless_blocked(mut transfer: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
+    loop {
+        match transfer() {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -140,6 +143,13 @@ impl Ready {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_in_between_is_no_end() {
+        let mut outcomes = [Err(ErrorKind::Interrupted.into()), Ok(5)].into_iter();
+        assert_eq!(unless_blocked(|| outcomes.next().unwrap()).unwrap(), Some(5));
+        assert_eq!(unless_blocked(|| Err(ErrorKind::WouldBlock.into())).unwrap(), None);
+    }
 
     #[test]
     fn each_is_in_once_and_may_come_again() {
