@@ -225,7 +225,8 @@ fn write_report(results: &Results, store: &Store) -> Result<String> {
     store.write("report.html", &html::render(results))?;
     let bars = results.benchmarks.iter().map(gallery::throughput);
     let percentiles = results.benchmarks.iter().filter_map(gallery::percentiles);
-    for picture in bars.chain(percentiles).chain(gallery::curves(results)) {
+    let pictures = gallery::overview(results).into_iter().chain(bars).chain(percentiles);
+    for picture in pictures.chain(gallery::curves(results)) {
         store.write(&format!("pictures/{}.svg", picture.name), &picture.svg)?;
     }
     Ok(table)

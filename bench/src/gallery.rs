@@ -1,9 +1,11 @@
 //! Which pictures a result gives: a set of bars for each benchmark, a line for each curve, percentiles
 //! where single requests were timed. Pure.
 
-use crate::benchmark::{Metric, Party};
-use crate::picture::{Bar, Chart, Line, Scaling, Spread, bars, lines};
+use crate::benchmark::{Bound, Metric, Party};
+use crate::judgement::{ClaimResult, Verdict};
+use crate::picture::{Bar, Chart, Factor, Line, Scaling, Spread, bars, factors, lines};
 use crate::result::{BenchmarkResult, ContestantResult, Outcome, Results};
+use crate::targets;
 
 /// A picture, and the name of its file without ending.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +26,35 @@ const SHARES: [(f64, &str); 9] = [
     (0.99999, "p99.999"),
     (0.999_999, "p99.9999"),
 ];
+
+/// All targets that are ratios and were measured; `None` when there is none.
+pub(crate) fn overview(results: &Results) -> Option<Picture> {
+    let factor = |row: targets::Row| {
+        let metric = results.benchmark(row.benchmark)?.metric;
+        factor(row.benchmark, metric.more_is_better(), row.claim.as_ref()?)
+    };
+    let all: Vec<Factor> = targets::rows(results).into_iter().filter_map(factor).collect();
+    let title = "How many times better than what would be used instead";
+    (!all.is_empty()).then(|| Picture { name: "overview".to_owned(), svg: factors(title, &all) })
+}
+
+/// A ratio of which more is better.
+fn factor(benchmark: &str, more_is_better: bool, claim: &ClaimResult) -> Option<Factor> {
+    let (subject, peer) = claim.what.split_once(" / ")?;
+    let better = |figure: f64| if more_is_better { figure } else { 1.0 / figure };
+    let value = claim.figure.map(better)?;
+    let interval = claim.interval.map(|it| {
+        let ends = (better(it.low), better(it.high));
+        (ends.0.min(ends.1), ends.0.max(ends.1))
+    });
+    let target = match claim.bound? {
+        Bound::AtLeast(limit) | Bound::AtMost(limit) | Bound::Below(limit) => Some(better(limit)),
+        Bound::Within { .. } => None,
+    };
+    let holds = claim.verdict == Verdict::Holds;
+    let name = format!("{benchmark}: {subject}");
+    Some(Factor { name, peer: peer.to_owned(), value, interval, target, holds })
+}
 
 /// Bars for one benchmark.
 pub(crate) fn throughput(benchmark: &BenchmarkResult) -> Picture {
@@ -140,8 +171,47 @@ fn curve(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
-    use crate::fixture;
+    use crate::statistics::Interval;
+    use crate::{fixture, store};
+
+    #[test]
+    fn ratios_of_which_less_is_better_are_turned_over() {
+        let claim = ClaimResult {
+            what: "memif-rs / testpmd".to_owned(),
+            figure: Some(0.5),
+            interval: Some(Interval { low: 0.4, high: 0.8 }),
+            bound: Some(Bound::AtMost(0.25)),
+            verdict: Verdict::Missed,
+            unit: String::new(),
+        };
+        let less = factor("round-trip", false, &claim).unwrap();
+        assert_eq!((less.name.as_str(), less.peer.as_str()), ("round-trip: memif-rs", "testpmd"));
+        assert_eq!((less.value, less.target), (2.0, Some(4.0)));
+        assert_eq!(less.interval, Some((1.25, 2.5)));
+        assert_eq!(factor("speed", true, &claim).unwrap().value, 0.5);
+        let alone = ClaimResult { what: "dockervpp serve".to_owned(), ..claim };
+        assert_eq!(factor("idle", false, &alone), None, "no ratio");
+        assert!(overview(&fixture::results()).is_none(), "no target was measured");
+    }
+
+    #[test]
+    fn the_pictures_of_the_documents_are_of_the_kept_results() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let pictures: Vec<_> = fs::read_dir(root.join("docs/pictures")).unwrap().collect();
+        assert!(!pictures.is_empty());
+        for entry in pictures {
+            let kept = entry.unwrap().path();
+            let name = kept.file_stem().unwrap().to_str().unwrap();
+            let result = root.join(format!("bench/results/{name}.json"));
+            let drawn = overview(&store::read(&result).unwrap()).unwrap();
+            let again = format!("dockervpp-bench report {} --out DIR", result.display());
+            assert_eq!(fs::read_to_string(&kept).unwrap(), drawn.svg, "draw it again: {again}");
+        }
+    }
 
     #[test]
     fn a_result_gives_bars_percentiles_and_curves() {

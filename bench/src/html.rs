@@ -69,7 +69,11 @@ fn method(text: &mut String, results: &Results) {
 }
 
 fn target_table(text: &mut String, results: &Results) {
-    put!(text, "<h2>Targets</h2>\n<table><tr><th>work</th><th>peer</th><th>ratio or figure</th>");
+    put!(text, "<h2>Targets</h2>");
+    if let Some(picture) = gallery::overview(results) {
+        text.push_str(&picture.svg);
+    }
+    put!(text, "<table><tr><th>work</th><th>peer</th><th>ratio or figure</th>");
     put!(text, "<th>interval</th><th>target</th><th></th></tr>");
     for row in targets::rows(results) {
         let head = format!("<tr><td>{}</td><td>{}</td>", escape(row.work), escape(row.peer));

@@ -1,14 +1,16 @@
-//! Pictures of results, as SVG: bars with intervals, lines over a linear or logarithmic axis. Pure.
+//! Pictures of results, as SVG: bars with intervals, factors, lines over a linear or logarithmic axis. Pure.
 //!
 //! Colours are the same for the same contestant in all pictures of a report; text is the viewer's font.
 
 mod axis;
 mod bars;
 mod lines;
+mod ratios;
 
 pub(crate) use axis::Scaling;
 pub(crate) use bars::{Bar, Spread, bars};
 pub(crate) use lines::{Chart, Line, lines};
+pub(crate) use ratios::{Factor, factors};
 
 /// Colours that stay apart for most colour-blind eyes (after P. Tol's "bright" and "muted" schemes).
 const COLOURS: [&str; 8] =
