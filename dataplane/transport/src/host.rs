@@ -8,10 +8,11 @@ use std::time::Duration;
 use dataplane::stack_port::StackPort;
 use dataplane::tap::TapDevice;
 use session::broker::{EndpointKey, Handle, NetworkStack};
-use stack::{Config, NameCounters};
+use stack::Config;
 
+use crate::counted::{Counted, HostCounters};
 use crate::mailbox::{Command, Mailbox};
-use crate::names::{Counted, KernelLink};
+use crate::names::KernelLink;
 use crate::thread::Thread;
 use crate::vcl::{Control, Program, Supervisor};
 
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Host {
     mailbox: Arc<Mailbox>,
     ended: Mutex<Receiver<()>>,
-    names: Counted,
+    counted: Counted,
 }
 
 impl Host {
@@ -43,10 +44,11 @@ impl Host {
     ) -> io::Result<Self> {
         let (mailbox, inbox) = Mailbox::new()?;
         let mailbox = Arc::new(mailbox);
-        let names = Counted::default();
-        let kernel = kernel.map(|tap| KernelLink::new(tap, names.clone()));
-        let thread = Thread::new(key, config, port, kernel, broker, &mailbox, inbox)?;
-        Self::run("stack", mailbox, names, move || thread.run())
+        let counted = Counted::default();
+        let kernel = kernel.map(KernelLink::new);
+        let mut thread = Thread::new(key, config, port, kernel, broker, &mailbox, inbox)?;
+        thread.count_for(counted.clone());
+        Self::run("stack", mailbox, counted, move || thread.run())
     }
 
     /// Starts the thread that looks after the process which connects endpoint `key` with VPP's host stack.
@@ -64,14 +66,14 @@ impl Host {
         let mailbox = Arc::new(mailbox);
         let (control, wishes) = Control::new(Arc::clone(&mailbox));
         let supervisor = Supervisor::new(key, program, broker, &mailbox, inbox, wishes)?;
-        let names = Counted::default();
-        Ok((Self::run("vcl", mailbox, names, move || supervisor.run())?, control))
+        let counted = Counted::default();
+        Ok((Self::run("vcl", mailbox, counted, move || supervisor.run())?, control))
     }
 
     fn run(
         name: &str,
         mailbox: Arc<Mailbox>,
-        names: Counted,
+        counted: Counted,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
         let (end, ended) = channel::<()>();
@@ -80,12 +82,12 @@ impl Host {
             // Also when it panics.
             drop(end);
         })?;
-        Ok(Self { mailbox, ended: Mutex::new(ended), names })
+        Ok(Self { mailbox, ended: Mutex::new(ended), counted })
     }
 
-    /// What became of the frames of the container's kernel.
-    pub fn name_counters(&self) -> NameCounters {
-        self.names.get()
+    /// What was counted up to a moment ago.
+    pub fn counters(&self) -> HostCounters {
+        self.counted.get()
     }
 
     /// What the broker is to ask.

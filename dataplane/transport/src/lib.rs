@@ -6,6 +6,7 @@
 //! To the program it is the other side of a session, to the network an ordinary TCP/IP station.
 //!
 //! * `mailbox`: what the broker asks for, on its way to the thread.
+//! * `counted`: what the thread counts, seen from outside.
 //! * `listeners`: where the stack listens on behalf of which listeners of programs.
 //! * `connection`: what a network stack has to do for a flow.
 //! * `flow`: a session and its connection: bytes, ends, and sleeping.
@@ -23,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod connection;
+mod counted;
 mod datagrams;
 mod flow;
 mod flows;
@@ -35,4 +37,5 @@ mod thread;
 mod tokens;
 pub mod vcl;
 
+pub use counted::HostCounters;
 pub use host::Host;

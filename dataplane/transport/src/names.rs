@@ -6,32 +6,16 @@
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use dataplane::offload::VirtioNetHeader;
 use dataplane::stack_port::StackPort;
 use dataplane::tap::{BUFFER_LEN, TapDevice};
 use rustix::io::Errno;
-use stack::{NameCounters, Stack};
+use stack::Stack;
 
 /// Frames of the kernel that are taken in one turn.
 const BURST: usize = 64;
-
-/// What was counted last, for whoever wants to see it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Counted(Arc<Mutex<NameCounters>>);
-
-impl Counted {
-    pub(crate) fn get(&self) -> NameCounters {
-        // Copied as a whole.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, counters: NameCounters) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = counters;
-    }
-}
 
 /// The kernel's interface.
 #[derive(Debug)]
@@ -41,7 +25,6 @@ pub(crate) struct KernelLink {
     /// Frames may wait.
     readable: bool,
     buffer: Box<[u8]>,
-    counted: Counted,
 }
 
 /// What a read of the interface brought.
@@ -53,10 +36,10 @@ enum Read {
 
 impl KernelLink {
     /// The first queue is used; further ones are closed.
-    pub(crate) fn new(tap: TapDevice, counted: Counted) -> Self {
+    pub(crate) fn new(tap: TapDevice) -> Self {
         let tap = tap.into_queues().into_iter().next();
         // Made of zeros, so that pages which no frame reaches cost nothing.
-        Self { tap, readable: true, buffer: vec![0; BUFFER_LEN].into_boxed_slice(), counted }
+        Self { tap, readable: true, buffer: vec![0; BUFFER_LEN].into_boxed_slice() }
     }
 
     /// What to watch.
@@ -83,9 +66,6 @@ impl KernelLink {
             if !self.give(&frame, offload) {
                 stack.kernel_refused();
             }
-        }
-        if any {
-            self.counted.set(stack.name_counters());
         }
         any
     }

@@ -13,6 +13,7 @@ use slotmap::SecondaryMap;
 use stack::{Config, ConnectionId, Event, ListenerId, Ready, Stack, StackError};
 
 use crate::connection::StackNow;
+use crate::counted::{Counted, HostCounters};
 use crate::datagrams::Datagrams;
 use crate::flows::{Flows, LOOK_EVERY, SPIN};
 use crate::listeners::{Listeners, Removed};
@@ -39,6 +40,9 @@ pub(crate) struct Thread {
     flows: Flows<ConnectionId>,
     listeners: Listeners<ListenerId, ConnectionId>,
     datagrams: Datagrams,
+    counted: Counted,
+    /// What was shown last.
+    shown: HostCounters,
 }
 
 impl Thread {
@@ -73,7 +77,23 @@ impl Thread {
             flows,
             listeners: Listeners::default(),
             datagrams,
+            counted: Counted::default(),
+            shown: HostCounters::default(),
         })
+    }
+
+    /// Shows there what it counts.
+    pub(crate) fn count_for(&mut self, counted: Counted) {
+        self.counted = counted;
+    }
+
+    fn show_counters(&mut self) {
+        let (names, stack) = (self.stack.name_counters(), self.stack.counters());
+        let counters = HostCounters { names, stack };
+        if counters != self.shown {
+            self.shown = counters;
+            self.counted.set(counters);
+        }
     }
 
     /// Serves until it is told to stop.
@@ -101,6 +121,7 @@ impl Thread {
             let look = !busy || now.duration_since(looked) > LOOK_EVERY;
             if look {
                 looked = now;
+                self.show_counters();
                 if self.look(Some(Duration::ZERO), now) {
                     worked = now;
                 }

@@ -38,6 +38,10 @@ fn a_program_connects_to_the_kernel() {
             assert_eq!((seen[0].client, seen[0].server), (Some(site.program.key), None));
             assert_eq!(seen[0].state, SessionState::Open);
             exchange(&end, &stream);
+            eventually("its frames are counted", || {
+                let counted = site.host.counters().stack;
+                counted.frames_in > 0 && counted.frames_out > 0 && counted.malformed == 0
+            });
             drop(end);
             eventually("the session is forgotten", || site.world.service.sessions().is_empty());
         }

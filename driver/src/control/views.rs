@@ -6,7 +6,7 @@ use dataplane::DropReason;
 
 use super::sessions;
 use super::{Counters, Endpoint, FdbEntry, Memif, Network, Phase, PublishedPort, Subnet, Vhost};
-use crate::engine::{EndpointStatus, FdbLine, PublishedAt, VhostFrontEnd, names};
+use crate::engine::{EndpointStatus, FdbLine, PublishedAt, VhostFrontEnd, host_counts};
 use crate::model::{NetworkId, NetworkSpec};
 use crate::state::{EndpointRecord, NetworkRecord, Standing, State};
 
@@ -105,7 +105,7 @@ pub(super) fn counters(record: &EndpointRecord, status: &EndpointStatus) -> Coun
         .into_iter()
         .map(|reason| (reason.name(), counters.dropped(reason)))
         .chain(status.engine_drops.iter().map(|(reason, count)| (*reason, *count)))
-        .chain(status.names.iter().flat_map(names::dropped));
+        .chain(status.host.iter().flat_map(host_counts::dropped));
     Counters {
         network: record.spec.network.clone(),
         endpoint: record.spec.id.clone(),
@@ -114,7 +114,7 @@ pub(super) fn counters(record: &EndpointRecord, status: &EndpointStatus) -> Coun
         tx_frames: counters.tx_frames,
         tx_bytes: counters.tx_bytes,
         drops: some_of(drops),
-        names: some_of(status.names.iter().flat_map(names::passed)),
+        names: some_of(status.host.iter().flat_map(host_counts::names_passed)),
         sessions: status.sessions.as_ref().map(sessions::counters).unwrap_or_default(),
     }
 }

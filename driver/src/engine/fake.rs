@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dataplane::PortCounters;
 use dataplane::control::CapturedFrame;
-use stack::NameCounters;
+use transport::HostCounters;
 
 use super::{
     Attachment, CaptureScope, EndpointStatus, Engine, EngineError, FdbLine, FrameSource, Restored,
@@ -257,7 +257,7 @@ impl Engine for FakeEngine {
             sockets: joined.iter().map(|_| "@dockervpp/memif".to_owned()).collect(),
             counters: PortCounters::default(),
             engine_drops: BTreeMap::new(),
-            names: joined.as_ref().map(|_| NameCounters::default()),
+            host: joined.as_ref().map(|_| HostCounters::default()),
             sessions: None,
         }))
     }

@@ -7,7 +7,7 @@
 mod attachment;
 pub mod embedded;
 pub mod fake;
-pub mod names;
+pub mod host_counts;
 pub mod session;
 pub mod vpp;
 
@@ -18,7 +18,7 @@ use std::time::Duration;
 use ::session::broker;
 use dataplane::{MacAddr, PortCounters};
 use serde::Serialize;
-use stack::NameCounters;
+use transport::HostCounters;
 
 pub use self::attachment::AttachmentOptions;
 use self::session::{ListenerStatus, SessionStatus};
@@ -206,9 +206,10 @@ pub struct EndpointStatus {
     /// Drops that the engine counts for reasons of its own.
     #[serde(skip)]
     pub engine_drops: BTreeMap<&'static str, u64>,
-    /// What became of the frames that the kernel of a `userspace` container sent, while it is joined.
+    /// What the agent's side of a `userspace` container counts, while it is joined: its network stack, and the
+    /// frames that the container's kernel sent.
     #[serde(skip)]
-    pub names: Option<NameCounters>,
+    pub host: Option<HostCounters>,
     /// Counters of its sessions, while the broker serves it.
     #[serde(skip)]
     pub sessions: Option<broker::Counters>,

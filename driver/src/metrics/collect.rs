@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 
 use crate::control::sessions::{self, NamedCounts};
 use crate::driver::Driver;
-use crate::engine::{EndpointStatus, names};
+use crate::engine::{EndpointStatus, host_counts};
 use crate::state::{EndpointRecord, Standing};
 
 /// Reads the agent.
@@ -150,8 +150,8 @@ fn drops(encoder: &mut DescriptorEncoder<'_>, endpoints: &[Endpoint]) -> Encoded
         let status = &endpoint.status;
         let own = DropReason::ALL.map(|reason| (reason.name(), status.counters.dropped(reason)));
         let of_engine = status.engine_drops.iter().map(|(reason, count)| (*reason, *count));
-        let of_names = status.names.iter().flat_map(names::dropped);
-        for (reason, dropped) in own.into_iter().chain(of_engine).chain(of_names) {
+        let of_host = status.host.iter().flat_map(host_counts::dropped);
+        for (reason, dropped) in own.into_iter().chain(of_engine).chain(of_host) {
             let labels = endpoint.labels_and("reason", reason);
             let mut metric = family.encode_family(&labels)?;
             metric.encode_counter::<NoLabelSet, _, u64>(&dropped, None)?;
@@ -165,7 +165,7 @@ fn name_packets(encoder: &mut DescriptorEncoder<'_>, endpoints: &[Endpoint]) -> 
     let name = "endpoint_name_packets";
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for endpoint in endpoints {
-        for (kind, count) in endpoint.status.names.iter().flat_map(names::passed) {
+        for (kind, count) in endpoint.status.host.iter().flat_map(host_counts::names_passed) {
             let labels = endpoint.labels_and("kind", kind);
             let mut metric = family.encode_family(&labels)?;
             metric.encode_counter::<NoLabelSet, _, u64>(&count, None)?;

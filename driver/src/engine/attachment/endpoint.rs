@@ -11,8 +11,7 @@ use dataplane::tap::TapDevice;
 use dataplane::{Dataplane, PortId};
 use session::broker;
 use session::layout::RingSize;
-use stack::NameCounters;
-use transport::Host;
+use transport::{Host, HostCounters};
 
 use super::error::{from_netns, none_if_gone};
 use super::eth::{Former, LinkMaker, ServedBy, link_name};
@@ -52,7 +51,7 @@ pub(in crate::engine) struct Outlook {
     pub(in crate::engine) interface: Option<String>,
     pub(in crate::engine) sockets: Vec<String>,
     /// None without a network stack.
-    pub(in crate::engine) names: Option<NameCounters>,
+    pub(in crate::engine) host: Option<HostCounters>,
 }
 
 #[derive(Debug)]
@@ -120,7 +119,7 @@ impl Endpoint {
             Presence::Joined(joined) => Outlook {
                 interface: joined.sockets.interface().map(str::to_owned),
                 sockets: joined.sockets.names(),
-                names: joined.station.as_ref().map(Host::name_counters),
+                host: joined.station.as_ref().map(Host::counters),
             },
             Presence::Apart | Presence::Deleted => Outlook::default(),
         }

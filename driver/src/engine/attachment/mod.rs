@@ -268,7 +268,7 @@ impl Attachments {
             sockets: outlook.sockets,
             counters: status.counters,
             engine_drops: BTreeMap::new(),
-            names: outlook.names,
+            host: outlook.host,
             sessions: self.services.broker.counters(found.session_key()),
         }))
     }
