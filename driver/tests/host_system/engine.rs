@@ -445,7 +445,8 @@ fn a_userspace_endpoint_has_a_link_that_shows_its_address() {
 
 /// What the kernel in the sandbox sends to the gateway's port 53 reaches it, other datagrams do not.
 fn names_alone_pass(engine: &EmbeddedEngine, attached: &Attached) {
-    let counted = || engine.endpoint_status(&attached.endpoint.id).unwrap().unwrap().names.unwrap();
+    let counted =
+        || engine.endpoint_status(&attached.endpoint.id).unwrap().unwrap().host.unwrap().names;
     let before = counted();
     let sent = attached.sandbox.open().run(|| {
         let socket = UdpSocket::bind("10.99.0.2:0")?;

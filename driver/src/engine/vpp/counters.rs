@@ -141,7 +141,7 @@ mod tests {
             sockets: Vec::new(),
             counters: PortCounters { rx_frames: 1, ..PortCounters::default() },
             engine_drops: BTreeMap::new(),
-            names: None,
+            host: None,
             sessions: None,
         };
         reading.add(InterfaceIndex(5), &mut status);
