@@ -1,7 +1,7 @@
 # Every target is one script; see scripts/ for what it does.
 API_DIR ?= /usr/share/vpp/api
 
-.PHONY: help build release install deb shim demo test check deep bench bench-full guard check-deny vpp-api vpp-record man completions clean
+.PHONY: help build release install deb plugin shim demo test check deep bench bench-full guard check-deny vpp-api vpp-record man completions clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\): *## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -20,6 +20,9 @@ install:         ## the agent to /usr/local/bin, the preload library to /usr/lib
 
 deb:             ## a Debian package in dist/
 	@scripts/deb.sh
+
+plugin:          ## a managed plugin of Docker's in dist/plugin, for `docker plugin create`
+	@scripts/plugin.sh
 
 demo:            ## two minutes from nothing to packets (installs what is missing, needs root or sudo)
 	@scripts/demo.sh

@@ -37,6 +37,8 @@ find_missing() {
     want tcpdump tcpdump
     want dpdk-testpmd dpdk-dev
     net_driver memif || packages+=(librte-net-memif)
+    # Where managed plugins are installed from.
+    want docker-registry docker-registry
     # Front ends of vhost-user devices.
     net_driver virtio || packages+=(librte-net-virtio)
     # Unmodified programs for both ends of sessions.
@@ -64,7 +66,7 @@ resolve_names() {
         case "${packages[i]}" in
             librte-net-*)
                 driver=${packages[i]}
-                packages[i]=$(apt-cache search --names-only "^$driver[0-9]+\$" |
+                packages[i]=$(apt-cache search --names-only "^${driver}[0-9]+\$" |
                     awk '{print $1}' | sort -V | tail -n 1)
                 [ -n "${packages[i]}" ] ||
                     fail "this release has no $driver package; install that driver of DPDK by hand"

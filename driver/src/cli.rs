@@ -122,6 +122,14 @@ pub struct ServeArgs {
     /// Socket on which Docker finds the driver; its file name is the driver's name.
     #[arg(long, value_name = "PATH", default_value = PLUGIN_SOCKET)]
     pub plugin_socket: PathBuf,
+    /// The name by which Docker knows the driver, if it is not that of the plugin socket's file: `NAME:TAG` of a
+    /// managed plugin.
+    #[arg(long, value_name = "NAME")]
+    pub driver_name: Option<String>,
+    /// Whose root directory leads to the network namespaces of containers and the kernel's settings: the agent's own,
+    /// or, for a managed plugin, that of the process that started it.
+    #[arg(long, value_enum, default_value_t = HostRootKind::Own)]
+    pub host_root: HostRootKind,
     /// Socket of the agent's own API.
     #[arg(long, value_name = "PATH", default_value = CONTROL_SOCKET)]
     pub control_socket: PathBuf,
@@ -221,6 +229,15 @@ pub enum EngineKind {
     /// No engine at all, for tests.
     #[value(hide = true)]
     Fake,
+}
+
+/// Whose root directory leads to what is the host's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HostRootKind {
+    /// The agent's own.
+    Own,
+    /// That of the process that started the agent.
+    Parent,
 }
 
 /// How networks reach the outside.

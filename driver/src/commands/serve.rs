@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{DockerSocket, LogFormat, ServeArgs};
+use crate::cli::{DockerSocket, HostRootKind, LogFormat, ServeArgs};
 use crate::config;
 use crate::control::api;
 use crate::docker::routes;
@@ -90,6 +90,9 @@ pub fn run(arguments: &ServeArgs) -> miette::Result<()> {
     drop(watchdog);
     // Calls that outlived their time must not keep a stopped agent alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    if arguments.host_root == HostRootKind::Parent {
+        remove_empty_folders(arguments);
+    }
     info!("stopped; containers keep their endpoints and the next start takes them up");
     result
 }
@@ -172,9 +175,21 @@ async fn collect(driver: Arc<Driver>, every: Duration) {
 }
 
 fn reconciler(driver: &Arc<Driver>, socket: &Path, arguments: &ServeArgs) -> Reconciler {
-    let name = driver_name(&arguments.plugin_socket);
+    let name = driver_name(arguments);
     let pace = Pace::new(arguments.docker_every);
     Reconciler::new(Arc::clone(driver), &name, EngineApi::new(socket), pace)
+}
+
+/// Removes the folders of sockets, unless something is in them: nobody else does when a managed plugin is removed.
+fn remove_empty_folders(arguments: &ServeArgs) {
+    let folders = [Some(arguments.vhost_user_dir.as_path()), arguments.control_socket.parent()];
+    for folder in folders.into_iter().flatten() {
+        match std::fs::remove_dir(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => tracing::debug!(folder = %folder.display(), %error, "a folder stays"),
+            Ok(()) => {}
+        }
+    }
 }
 
 /// Takes all the descriptors that the service manager allows: each session needs one.
@@ -187,9 +202,12 @@ fn allow_descriptors() {
     }
 }
 
-/// The name by which Docker knows the driver: that of its socket.
-fn driver_name(plugin_socket: &Path) -> String {
-    let stem = plugin_socket.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+/// The name by which Docker knows the driver: that of its socket, unless another one is given.
+fn driver_name(arguments: &ServeArgs) -> String {
+    if let Some(name) = &arguments.driver_name {
+        return name.clone();
+    }
+    let stem = arguments.plugin_socket.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     stem.unwrap_or_else(|| "dockervpp".to_owned())
 }
 

@@ -1,5 +1,6 @@
 //! The Linux host under the engines: network namespaces, links, and things that appear later.
 //!
+//! * [`root`]: where the host's files are, for an agent with another root directory.
 //! * [`netns`]: enter a namespace for the time of one closure, never on a pooled thread.
 //! * [`socket`]: abstract unix sockets, which belong to the namespace they are bound in.
 //! * [`link`]: network devices, over rtnetlink.
@@ -15,6 +16,7 @@ pub mod iptables;
 pub mod link;
 pub mod netns;
 pub mod nft;
+pub mod root;
 mod rtnetlink;
 pub mod socket;
 pub mod sysctl;

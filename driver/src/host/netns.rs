@@ -13,6 +13,8 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use super::root::HostRoot;
+
 /// Magic number of the file system that namespace files belong to (`linux/magic.h`).
 const NSFS_MAGIC: u64 = 0x6e73_6673;
 
@@ -57,13 +59,13 @@ pub enum NetnsError {
 }
 
 impl NetNs {
-    /// Opens the namespace mounted on `path`.
+    /// Opens the namespace mounted on `path` of the host.
     ///
     /// `None` when there is no such file, or when it is an ordinary file: Docker creates an empty
     /// file first and mounts the namespace over it later, and unmounts before it removes the file.
-    pub fn open(path: &Path) -> Result<Option<Self>, NetnsError> {
+    pub fn open(host: &HostRoot, path: &Path) -> Result<Option<Self>, NetnsError> {
         let failed = |source| NetnsError::Open { path: path.to_owned(), source };
-        let file = match File::open(path) {
+        let file = match host.open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
@@ -126,9 +128,9 @@ mod tests {
     fn a_missing_and_an_ordinary_file_are_not_there_yet() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("namespace");
-        assert!(NetNs::open(&path).unwrap().is_none());
+        assert!(NetNs::open(&HostRoot::own(), &path).unwrap().is_none());
         File::create(&path).unwrap();
-        assert!(NetNs::open(&path).unwrap().is_none());
+        assert!(NetNs::open(&HostRoot::own(), &path).unwrap().is_none());
     }
 
     #[test]
@@ -136,13 +138,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         File::create(&file).unwrap();
-        let error = NetNs::open(&file.join("below")).unwrap_err();
+        let error = NetNs::open(&HostRoot::own(), &file.join("below")).unwrap_err();
         assert!(error.to_string().contains("below"), "{error}");
     }
 
     #[test]
     fn the_own_namespace_opens() {
-        let own = NetNs::open(Path::new("/proc/self/ns/net")).unwrap();
+        let own = NetNs::open(&HostRoot::own(), Path::new("/proc/self/ns/net")).unwrap();
         assert_eq!(own.unwrap().path(), Path::new("/proc/self/ns/net"));
     }
 }

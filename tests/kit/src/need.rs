@@ -49,6 +49,8 @@ pub enum Need {
     SessionPrograms,
     /// `dpkg`, and what `scripts/deb.sh` makes packages with.
     Dpkg,
+    /// `docker-registry`, from which plugins are installed.
+    Registry,
     /// `python3`, which has every socket call.
     Python,
     /// A compiler for musl.
@@ -75,6 +77,7 @@ impl Need {
                     .iter()
                     .all(|it| find(it).is_some())
             }
+            Self::Registry => find("docker-registry").is_some(),
             Self::Python => succeeds("python3", &["--version"]),
             Self::SessionPrograms => {
                 SESSION_PROGRAMS.iter().all(|it| find(it).is_some()) && Path::new(PYTHON).exists()
@@ -99,6 +102,7 @@ impl Need {
                 "needs iperf3, redis, nginx, wrk, sockperf, … (`scripts/setup.sh test`)"
             }
             Self::Dpkg => "needs dpkg, dpkg-dev, binutils, init-system-helpers",
+            Self::Registry => "needs docker-registry (`scripts/setup.sh test`)",
             Self::Python => "needs python3 (`scripts/setup.sh test`)",
             Self::Musl => "needs musl-gcc (`scripts/setup.sh test`)",
             Self::VppDefinitions => {

@@ -10,11 +10,12 @@ use tracing::info;
 use transport::vcl::Program;
 
 use super::driver_name;
-use crate::cli::{EngineKind, OutsideKind, ServeArgs};
+use crate::cli::{EngineKind, HostRootKind, OutsideKind, ServeArgs};
 use crate::engine::embedded::{EmbeddedEngine, EmbeddedOptions, WayOut};
 use crate::engine::fake::{FakeEngine, World};
 use crate::engine::vpp::{VclOptions, VppEngine, VppOptions};
 use crate::engine::{AttachmentOptions, Engine, EngineError};
+use crate::host::root::{HostRoot, HostRootError};
 
 /// Why no engine was started.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -29,6 +30,24 @@ pub(super) enum ChoiceError {
         )
     )]
     Changed { directory: String, made: String, asked: &'static str },
+    /// VPP and the agent do not have the same files.
+    #[error(
+        "the engine `vpp` needs an agent that shares VPP's files, and this one has the root directory of its own"
+    )]
+    #[diagnostic(
+        code(dockervpp::engine::apart),
+        help("run the agent as a service of the host instead of a managed plugin")
+    )]
+    Apart,
+    /// The host's files are out of reach.
+    #[error("the host's files are out of reach")]
+    #[diagnostic(
+        code(dockervpp::engine::host_root),
+        help(
+            "a managed plugin needs `pidhost` and CAP_SYS_PTRACE in its config.json; a service of the host needs no `--host-root`"
+        )
+    )]
+    HostRoot(#[from] HostRootError),
     /// The engine does not start.
     #[error("the engine does not start")]
     #[diagnostic(
@@ -102,13 +121,19 @@ fn by_looking(socket: &Path) -> Chosen {
 
 /// Starts the engine.
 pub(super) fn start(chosen: Chosen, arguments: &ServeArgs) -> Result<Arc<dyn Engine>, ChoiceError> {
+    let host = match arguments.host_root {
+        HostRootKind::Own => HostRoot::own(),
+        HostRootKind::Parent if chosen == Chosen::Vpp => return Err(ChoiceError::Apart),
+        HostRootKind::Parent => HostRoot::of_parent()?,
+    };
     let attachment = AttachmentOptions {
         workers: WorkerConfig {
             workers: usize::from(arguments.workers),
             spin: Duration::from_micros(arguments.spin_microseconds.into()),
         },
-        owner: driver_name(&arguments.plugin_socket),
+        owner: driver_name(arguments),
         vhost_directory: arguments.vhost_user_dir.clone(),
+        host,
         ..AttachmentOptions::default()
     };
     Ok(match chosen {

@@ -24,6 +24,7 @@ use super::vhost::VhostFolders;
 use super::{HostStacks, MemifService};
 use crate::engine::{Attachment, EngineError, Restored};
 use crate::host::netns::NetNs;
+use crate::host::root::HostRoot;
 use crate::host::watch::{Attempt, JobId, Watch};
 use crate::model::{
     AttachKind, EndpointId, EndpointSpec, NetworkSpec, SandboxKey, SessionOptions, TcpStack,
@@ -159,6 +160,7 @@ pub(in crate::engine) struct Services {
     pub(in crate::engine) dataplane: Dataplane,
     pub(in crate::engine) memif: MemifService,
     pub(in crate::engine) vhost: VhostFolders,
+    pub(in crate::engine) host: HostRoot,
     /// None where the engine has no other stack than the agent's.
     pub(in crate::engine) host_stacks: Option<Arc<dyn HostStacks>>,
     pub(in crate::engine) watch: Watch,
@@ -301,7 +303,7 @@ impl Services {
 
     /// Binds what can be bound now: all there is when this says [`Attempt::Done`].
     fn settle(&self, endpoint: &Endpoint, joined: &mut Joined) -> Result<Attempt, EngineError> {
-        let Some(netns) = NetNs::open(&joined.sandbox.0).map_err(from_netns)? else {
+        let Some(netns) = NetNs::open(&self.host, &joined.sandbox.0).map_err(from_netns)? else {
             return Ok(Attempt::Again);
         };
         joined.seen = true;
@@ -315,7 +317,7 @@ impl Services {
         let taken = joined.sockets.take(findings, |sockets| self.serve(endpoint, sandbox, sockets));
         let interface = joined.sockets.interface();
         if interface.is_some() || joined.since.elapsed() > INTERFACE_PATIENCE {
-            let vhost = endpoint.spec.vhost_socket().map(|name| self.vhost.socket(&name));
+            let vhost = endpoint.spec.vhost_socket().map(|name| self.vhost.told(&name));
             let document = document(&endpoint.network, &endpoint.spec, interface, vhost).into();
             joined.sockets.publish(&self.info, &document);
         }
@@ -413,7 +415,7 @@ impl Services {
         sandbox: &SandboxKey,
     ) -> Result<(Restored, Option<TapDevice>), EngineError> {
         let served_by = self.served_by(endpoint);
-        let netns = NetNs::open(&sandbox.0).map_err(from_netns)?;
+        let netns = NetNs::open(&self.host, &sandbox.0).map_err(from_netns)?;
         let inside = match &netns {
             Some(netns) => {
                 netns.run(|| self.links.reopen(&endpoint.spec, served_by)).map_err(from_netns)??

@@ -56,6 +56,7 @@ use super::{
     VhostFrontEnd,
 };
 use crate::host::netns::NetNs;
+use crate::host::root::HostRoot;
 use crate::host::socket::AbstractName;
 use crate::host::watch::Watch;
 use crate::model::{Antispoof, EndpointId, EndpointSpec, SandboxKey};
@@ -72,6 +73,8 @@ pub struct AttachmentOptions {
     pub owner: String,
     /// Where the folders of vhost-user sockets are.
     pub vhost_directory: PathBuf,
+    /// Where the namespaces of containers and the settings of the kernel are.
+    pub host: HostRoot,
 }
 
 impl Default for AttachmentOptions {
@@ -81,6 +84,7 @@ impl Default for AttachmentOptions {
             tap_queues: 1,
             owner: "dockervpp".to_owned(),
             vhost_directory: PathBuf::from("/run/dockervpp/vhost-user"),
+            host: HostRoot::own(),
         }
     }
 }
@@ -146,7 +150,8 @@ impl Attachments {
             links: LinkMaker::new(options.owner, options.tap_queues)?,
             dataplane: Dataplane::start(options.workers)?,
             memif,
-            vhost: VhostFolders::new(options.vhost_directory),
+            vhost: VhostFolders::new(options.vhost_directory, options.host.clone()),
+            host: options.host,
             host_stacks,
             watch: Watch::start().map_err(thread("watch"))?,
             info: InfoServer::start().map_err(thread("info"))?,
@@ -230,7 +235,7 @@ impl Attachments {
         endpoint: &EndpointId,
         sandbox: &SandboxKey,
     ) -> Result<bool, EngineError> {
-        if NetNs::open(&sandbox.0).map_err(from_netns)?.is_some() {
+        if NetNs::open(&self.services.host, &sandbox.0).map_err(from_netns)?.is_some() {
             return Ok(true);
         }
         Ok(self.endpoints.find(endpoint).is_some_and(|endpoint| endpoint.awaits_sandbox()))
@@ -280,7 +285,7 @@ impl Attachments {
     ) -> Option<VhostDevice> {
         let name = spec.vhost_socket()?;
         Some(VhostDevice {
-            socket: self.services.vhost.socket(&name).display().to_string(),
+            socket: self.services.vhost.told(&name).display().to_string(),
             front_end: front_end.map(|front_end| VhostFrontEnd {
                 rx_queues: front_end.queues.0,
                 tx_queues: front_end.queues.1,

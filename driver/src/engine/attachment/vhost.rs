@@ -16,6 +16,7 @@ use dataplane::Dataplane;
 
 use super::endpoint::Endpoint;
 use crate::engine::EngineError;
+use crate::host::root::HostRoot;
 use crate::model::VhostName;
 
 /// Name of the socket in its folder.
@@ -25,15 +26,21 @@ const SOCKET: &str = "socket";
 #[derive(Debug)]
 pub(in crate::engine) struct VhostFolders {
     directory: PathBuf,
+    host: HostRoot,
 }
 
 impl VhostFolders {
-    pub(in crate::engine) fn new(directory: PathBuf) -> Self {
-        Self { directory }
+    pub(in crate::engine) fn new(directory: PathBuf, host: HostRoot) -> Self {
+        Self { directory, host }
+    }
+
+    /// The path by which others on the host find a socket.
+    pub(in crate::engine) fn told(&self, name: &VhostName) -> PathBuf {
+        self.host.on_host(&self.socket(name))
     }
 
     /// The path of a socket.
-    pub(in crate::engine) fn socket(&self, name: &VhostName) -> PathBuf {
+    fn socket(&self, name: &VhostName) -> PathBuf {
         self.folder(name).join(SOCKET)
     }
 

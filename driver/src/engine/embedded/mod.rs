@@ -71,7 +71,10 @@ impl EmbeddedEngine {
     pub fn start(options: EmbeddedOptions) -> Result<Self, EngineError> {
         let outside = match options.way_out {
             WayOut::None => None,
-            WayOut::Host => Some(Outside::start(&options.attachment.owner)?),
+            WayOut::Host => {
+                let AttachmentOptions { owner, host, .. } = &options.attachment;
+                Some(Outside::start(owner, host)?)
+            }
         };
         let attachments = Attachments::start(options.attachment, MemifService::DataPath, None)?;
         Ok(Self { attachments, networks: Mutex::default(), outside })

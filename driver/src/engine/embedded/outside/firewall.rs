@@ -8,13 +8,15 @@ use super::plan::Plan;
 use super::rules;
 use crate::engine::EngineError;
 use crate::host::command::CommandError;
-use crate::host::iptables::{self, Family};
+use crate::host::iptables::{Family, Iptables};
 use crate::host::nft;
+use crate::host::root::HostRoot;
 
 /// The agent's table and its chain.
 #[derive(Debug)]
 pub(super) struct Firewall {
     name: Name,
+    iptables: Iptables,
     /// The number of the rule set when all was as planned; `None` if that has to be looked at.
     seen: Option<u32>,
     /// Rules of iptables are among those that the number covers.
@@ -23,8 +25,8 @@ pub(super) struct Firewall {
 
 impl Firewall {
     /// For the agent whose driver has this name.
-    pub(super) fn new(owner: &str) -> Self {
-        Self { name: Name::of(owner), seen: None, covered: None }
+    pub(super) fn new(owner: &str, host: &HostRoot) -> Self {
+        Self { name: Name::of(owner), iptables: Iptables::of(host), seen: None, covered: None }
     }
 
     /// Makes it as planned.
@@ -61,34 +63,35 @@ impl Firewall {
     }
 
     fn covers_iptables(&mut self) -> bool {
-        let ask = || Family::ALL.into_iter().all(|it| iptables::is_nftables(it).unwrap_or(true));
+        let iptables = self.iptables;
+        let ask = || Family::ALL.into_iter().all(|it| iptables.is_nftables(it).unwrap_or(true));
         *self.covered.get_or_insert_with(ask)
     }
 
     /// Has forwarded packets accepted where something drops them otherwise.
     fn let_through(&self, plan: &Plan, family: Family) -> Result<(), CommandError> {
-        let Some(rules) = forward_rules(family)? else { return Ok(()) };
+        let Some(rules) = forward_rules(self.iptables, family)? else { return Ok(()) };
         let name = self.name.as_str();
         let joined = forward::leads_to(&rules, &self.name);
         if is_needed(plan, family, &rules) {
-            iptables::restore(family, &forward::chain(&self.name, &plan.gateways, family))?;
+            self.iptables.restore(family, &forward::chain(&self.name, &plan.gateways, family))?;
             if !joined {
-                iptables::change(family, &["-A", "FORWARD", "-j", name])?;
+                self.iptables.change(family, &["-A", "FORWARD", "-j", name])?;
             }
             return Ok(());
         }
         if joined {
-            iptables::change(family, &["-D", "FORWARD", "-j", name])?;
+            self.iptables.change(family, &["-D", "FORWARD", "-j", name])?;
         }
-        if iptables::rules(family, name)?.is_some() {
-            iptables::change(family, &["-F", name])?;
-            iptables::change(family, &["-X", name])?;
+        if self.iptables.rules(family, name)?.is_some() {
+            self.iptables.change(family, &["-F", name])?;
+            self.iptables.change(family, &["-X", name])?;
         }
         Ok(())
     }
 
     fn is_let_through(&self, plan: &Plan, family: Family) -> Result<bool, CommandError> {
-        let rules = forward_rules(family)?;
+        let rules = forward_rules(self.iptables, family)?;
         Ok(rules.is_none_or(|rules| {
             !is_needed(plan, family, &rules) || forward::leads_to(&rules, &self.name)
         }))
@@ -101,8 +104,8 @@ fn is_needed(plan: &Plan, family: Family, rules: &str) -> bool {
 
 /// The chain through which forwarded packets go; `None` on a host without iptables, where nobody can have
 /// set it up.
-fn forward_rules(family: Family) -> Result<Option<String>, CommandError> {
-    match iptables::rules(family, "FORWARD") {
+fn forward_rules(iptables: Iptables, family: Family) -> Result<Option<String>, CommandError> {
+    match iptables.rules(family, "FORWARD") {
         Err(CommandError::Missing(_)) => Ok(None),
         other => other,
     }

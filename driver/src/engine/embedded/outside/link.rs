@@ -10,7 +10,7 @@ use crate::engine::EngineError;
 use crate::engine::attachment::{from_link, from_tap};
 use crate::host::address::{AddressError, Addresses};
 use crate::host::link::{Link, LinkChange, Links};
-use crate::host::sysctl::{self, SysctlError};
+use crate::host::sysctl::{Settings, SysctlError};
 use crate::model::{IfName, NetworkId};
 
 /// All gateways of all agents begin so; no link of an endpoint does, whose ids are hexadecimal.
@@ -20,6 +20,7 @@ const NAME_PREFIX: &str = "dvg";
 #[derive(Debug)]
 pub(super) struct GatewayLinks {
     owner: String,
+    settings: Settings,
 }
 
 /// The name of a network's gateway link.
@@ -29,9 +30,9 @@ pub(super) fn link_name(network: &NetworkId) -> IfName {
 }
 
 impl GatewayLinks {
-    /// `owner` is what the aliases of this agent's links begin with.
-    pub(super) fn new(owner: String) -> Self {
-        Self { owner }
+    /// `owner` is what the aliases of this agent's links begin with, `settings` are the host's.
+    pub(super) fn new(owner: String, settings: Settings) -> Self {
+        Self { owner, settings }
     }
 
     /// Makes the link, or takes up the one that a former agent made. Fails whole.
@@ -60,7 +61,7 @@ impl GatewayLinks {
             alias: Some(self.alias(network)),
             ..LinkChange::default()
         };
-        if let Err(error) = set_up(gateway, &change) {
+        if let Err(error) = set_up(&self.settings, gateway, &change) {
             if found.is_none()
                 && let Err(error) = self.remove(network)
             {
@@ -92,6 +93,33 @@ impl GatewayLinks {
             }
         }
         Ok(removed)
+    }
+
+    /// Has the host forward packets of the families that the gateway has.
+    pub(super) fn forward(&self, gateway: &Gateway) -> Result<(), EngineError> {
+        let sysctl = &self.settings;
+        if !gateway.ipv4.is_empty()
+            && sysctl.set("net/ipv4/ip_forward", "1").map_err(from_sysctl)?
+        {
+            tracing::info!("this host forwards IPv4 packets now (net.ipv4.ip_forward)");
+        }
+        if gateway.ipv6.is_empty() {
+            return Ok(());
+        }
+        if sysctl.get("net/ipv6/conf/all/forwarding").map_err(from_sysctl)?.as_deref() == Some("0")
+        {
+            // A router takes no router advertisements unless told to: who has its routes from them keeps them.
+            for link in sysctl.names("net/ipv6/conf") {
+                let setting = format!("net/ipv6/conf/{link}/accept_ra");
+                if sysctl.get(&setting).map_err(from_sysctl)?.as_deref() == Some("1") {
+                    sysctl.set(&setting, "2").map_err(from_sysctl)?;
+                }
+            }
+        }
+        if sysctl.set("net/ipv6/conf/all/forwarding", "1").map_err(from_sysctl)? {
+            tracing::info!("this host forwards IPv6 packets now (net.ipv6.conf.all.forwarding)");
+        }
+        Ok(())
     }
 
     fn alias(&self, network: &NetworkId) -> String {
@@ -135,7 +163,7 @@ fn expect_no_overlap(gateway: &Gateway, own: Option<u32>) -> Result<(), EngineEr
     Ok(())
 }
 
-fn set_up(gateway: &Gateway, change: &LinkChange) -> Result<(), EngineError> {
+fn set_up(sysctl: &Settings, gateway: &Gateway, change: &LinkChange) -> Result<(), EngineError> {
     let name = gateway.link.as_str();
     let mut links = Links::open().map_err(from_link)?;
     let link = links.find(name).map_err(from_link)?.ok_or_else(|| EngineError::Host {
@@ -143,7 +171,7 @@ fn set_up(gateway: &Gateway, change: &LinkChange) -> Result<(), EngineError> {
         remedy: "look for another program that removes links".to_owned(),
     })?;
     links.set(link.index, change).map_err(from_link)?;
-    settings(gateway).map_err(from_sysctl)?;
+    settings(sysctl, gateway).map_err(from_sysctl)?;
     links
         .set(link.index, &LinkChange { up: Some(true), ..LinkChange::default() })
         .map_err(from_link)?;
@@ -156,15 +184,15 @@ fn set_up(gateway: &Gateway, change: &LinkChange) -> Result<(), EngineError> {
 
 /// The kernel's settings of the link: it routes, answers under the address that neighbours know, and
 /// takes no advice from containers.
-fn settings(gateway: &Gateway) -> Result<(), SysctlError> {
+fn settings(sysctl: &Settings, gateway: &Gateway) -> Result<(), SysctlError> {
     let name = &gateway.link;
     for (setting, value) in
         [("forwarding", "1"), ("send_redirects", "0"), ("accept_redirects", "0")]
     {
-        sysctl::set(&format!("net/ipv4/conf/{name}/{setting}"), value)?;
+        sysctl.set(&format!("net/ipv4/conf/{name}/{setting}"), value)?;
     }
     let ipv6 = |setting: &str| format!("net/ipv6/conf/{name}/{setting}");
-    if sysctl::get(&ipv6("disable_ipv6"))?.is_none() {
+    if sysctl.get(&ipv6("disable_ipv6"))?.is_none() {
         // A kernel without IPv6; a network that needs it is refused when it gets its address.
         return Ok(());
     }
@@ -178,30 +206,7 @@ fn settings(gateway: &Gateway) -> Result<(), SysctlError> {
         ("forwarding", "1"),
         ("disable_ipv6", disabled),
     ] {
-        sysctl::set(&ipv6(setting), value)?;
-    }
-    Ok(())
-}
-
-/// Has the host forward packets of the families that the gateway has.
-pub(super) fn forward(gateway: &Gateway) -> Result<(), EngineError> {
-    if !gateway.ipv4.is_empty() && sysctl::set("net/ipv4/ip_forward", "1").map_err(from_sysctl)? {
-        tracing::info!("this host forwards IPv4 packets now (net.ipv4.ip_forward)");
-    }
-    if gateway.ipv6.is_empty() {
-        return Ok(());
-    }
-    if sysctl::get("net/ipv6/conf/all/forwarding").map_err(from_sysctl)?.as_deref() == Some("0") {
-        // A router takes no router advertisements unless told to: who has its routes from them keeps them.
-        for link in sysctl::names("net/ipv6/conf") {
-            let setting = format!("net/ipv6/conf/{link}/accept_ra");
-            if sysctl::get(&setting).map_err(from_sysctl)?.as_deref() == Some("1") {
-                sysctl::set(&setting, "2").map_err(from_sysctl)?;
-            }
-        }
-    }
-    if sysctl::set("net/ipv6/conf/all/forwarding", "1").map_err(from_sysctl)? {
-        tracing::info!("this host forwards IPv6 packets now (net.ipv6.conf.all.forwarding)");
+        sysctl.set(&ipv6(setting), value)?;
     }
     Ok(())
 }
@@ -220,7 +225,7 @@ mod tests {
 
     #[test]
     fn only_own_links_have_an_owner() {
-        let links = GatewayLinks::new("dockervpp".to_owned());
+        let links = GatewayLinks::new("dockervpp".to_owned(), Settings::default());
         let link = |name: &str, alias: Option<&str>| Link {
             index: 7,
             name: name.to_owned(),

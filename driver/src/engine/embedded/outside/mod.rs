@@ -26,6 +26,8 @@ use self::plan::{Gateway, Opening, Plan, Target};
 use self::ports::Ports;
 use super::super::attachment::gateway_mac;
 use super::super::{EngineError, PublishedAt};
+use crate::host::root::HostRoot;
+use crate::host::sysctl::Settings;
 use crate::model::{EndpointId, EndpointSpec, NetworkId, NetworkSpec, PortMapping};
 
 /// The outside of all networks of an agent.
@@ -47,8 +49,8 @@ struct State {
 }
 
 impl Outside {
-    /// `owner` keeps two agents on one host apart.
-    pub(super) fn start(owner: &str) -> Result<Self, EngineError> {
+    /// `owner` keeps two agents on one host apart, whose files are below `host`.
+    pub(super) fn start(owner: &str, host: &HostRoot) -> Result<Self, EngineError> {
         let ports = Ports::start().map_err(|source| EngineError::Io {
             what: "cannot start the thread of published ports".to_owned(),
             source,
@@ -56,11 +58,12 @@ impl Outside {
         let state = State {
             gateways: BTreeMap::new(),
             ports,
-            firewall: Firewall::new(owner),
+            firewall: Firewall::new(owner, host),
             whole: false,
             trouble: None,
         };
-        Ok(Self { links: GatewayLinks::new(owner.to_owned()), state: Mutex::new(state) })
+        let links = GatewayLinks::new(owner.to_owned(), Settings::of(host.clone()));
+        Ok(Self { links, state: Mutex::new(state) })
     }
 
     /// Whether a network has its gateway on the host.
@@ -79,7 +82,7 @@ impl Outside {
         let mut state = self.state();
         let mac = gateway_mac(&network.id);
         let tap = self.links.make(&network.id, &gateway, mac, network.mtu)?;
-        let opened = link::forward(&gateway).and_then(|()| {
+        let opened = self.links.forward(&gateway).and_then(|()| {
             state.gateways.insert(network.id.clone(), gateway);
             state.apply()
         });
