@@ -37,6 +37,7 @@ find_missing() {
     want tcpdump tcpdump
     want dpdk-testpmd dpdk-dev
     net_driver memif || packages+=(librte-net-memif)
+    docker compose version >/dev/null 2>&1 || want docker-compose docker-compose
     # Where managed plugins are installed from.
     want docker-registry docker-registry
     # Front ends of vhost-user devices.

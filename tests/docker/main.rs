@@ -4,6 +4,7 @@
 //! namespaces, links, descriptors, threads and state entries (see `kit::lab`).
 
 mod agreement;
+mod compose;
 mod connectivity;
 mod crash;
 mod lifecycle;

@@ -49,6 +49,8 @@ pub enum Need {
     SessionPrograms,
     /// `dpkg`, and what `scripts/deb.sh` makes packages with.
     Dpkg,
+    /// Compose, as a plugin of the `docker` command or as `docker-compose`.
+    Compose,
     /// `docker-registry`, from which plugins are installed.
     Registry,
     /// `python3`, which has every socket call.
@@ -77,6 +79,9 @@ impl Need {
                     .iter()
                     .all(|it| find(it).is_some())
             }
+            Self::Compose => {
+                find("docker-compose").is_some() || succeeds("docker", &["compose", "version"])
+            }
             Self::Registry => find("docker-registry").is_some(),
             Self::Python => succeeds("python3", &["--version"]),
             Self::SessionPrograms => {
@@ -102,6 +107,7 @@ impl Need {
                 "needs iperf3, redis, nginx, wrk, sockperf, … (`scripts/setup.sh test`)"
             }
             Self::Dpkg => "needs dpkg, dpkg-dev, binutils, init-system-helpers",
+            Self::Compose => "needs docker-compose (`scripts/setup.sh test`)",
             Self::Registry => "needs docker-registry (`scripts/setup.sh test`)",
             Self::Python => "needs python3 (`scripts/setup.sh test`)",
             Self::Musl => "needs musl-gcc (`scripts/setup.sh test`)",
