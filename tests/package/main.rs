@@ -3,3 +3,4 @@
 mod deb;
 mod made;
 mod plugin;
+mod upgrade;

@@ -27,6 +27,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct AgentOptions {
     /// Serve Docker here instead of `/run/docker/plugins/<driver>.sock`.
     pub plugin_socket: Option<PathBuf>,
+    /// The program, if it is not the one that was built.
+    pub program: Option<PathBuf>,
     /// More arguments of `dockervpp serve`.
     pub arguments: Vec<String>,
     /// A process group of its own: what the terminal sends on Ctrl-C goes to its parent alone, which
@@ -109,7 +111,8 @@ impl Agent {
     /// Starts it (again) on the state that it has, and waits until it serves.
     pub fn launch(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "the agent runs");
-        let mut command = Command::new(programs::agent()?);
+        let program = self.options.program.clone().map_or_else(programs::agent, Ok)?;
+        let mut command = Command::new(program);
         command
             .args(["serve", "--config", "/dev/null", "--engine", Engine::under_test().name()])
             .arg("--plugin-socket")

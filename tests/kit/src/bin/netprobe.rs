@@ -7,6 +7,8 @@
 //! * `netprobe fetch ADDRESS:PORT` reads a TCP connection to its end.
 //! * `netprobe echo PORT` sends back what comes over TCP and UDP, and says from whom it came.
 //! * `netprobe ask stream|datagrams ADDRESS:PORT BYTES` sends so much to a server that echoes, and compares.
+//! * `netprobe pulse ADDRESS:PORT` sends a block to a server that echoes, every few milliseconds until its input ends, and
+//!   says how many bytes came back, and how long it waited at most.
 //! * `netprobe frames SOCKET COUNT HEX…` sends these frames over memif, all of them so many times, and stays.
 //!
 //! `serve` and `fetch` print a checksum of all bytes, and the time that they took.
@@ -27,10 +29,14 @@ use memif::{Address, ClientConfig, InterfaceId};
 
 const USAGE: &str = "netprobe info [SOCKET] | flood TO SECONDS [SIZE] | sink PORT SECONDS | \
                      serve PORT MEGABYTES | fetch FROM | echo PORT | \
-                     ask stream|datagrams TO BYTES | frames SOCKET COUNT HEX…";
+                     ask stream|datagrams TO BYTES | pulse TO | frames SOCKET COUNT HEX…";
 
 /// How long the sink waits for the first packet.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What `pulse` sends at a time, and how long it pauses after each answer.
+const PULSE_BYTES: usize = 4096;
+const PULSE_PAUSE: Duration = Duration::from_millis(2);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -46,6 +52,7 @@ fn main() -> ExitCode {
         ["echo", port] => echo(port),
         ["ask", "stream", to, bytes] => ask_stream(to, bytes),
         ["ask", "datagrams", to, bytes] => ask_datagrams(to, bytes),
+        ["pulse", to] => pulse(to),
         ["frames", socket, count, ref frames @ ..] => send_frames(socket, count, frames),
         _ => Err(anyhow::anyhow!("usage: {USAGE}")),
     };
@@ -264,6 +271,30 @@ fn ask_datagrams(to: &str, bytes: &str) -> Result<()> {
         }
     }
     println!("{count} datagrams from {}", socket.local_addr()?);
+    Ok(())
+}
+
+fn pulse(to: &str) -> Result<()> {
+    let to: SocketAddr = to.parse().context("the destination is ADDRESS:PORT")?;
+    let mut server = TcpStream::connect_timeout(&to, PATIENCE)?;
+    server.set_read_timeout(Some(PATIENCE))?;
+    let input = thread::spawn(|| io::copy(&mut io::stdin(), &mut io::sink()));
+    println!("pulsing");
+    let (mut stream, mut longest) = (Stream::new(), Duration::ZERO);
+    let (mut sent, mut received) = ([0; PULSE_BYTES], [0; PULSE_BYTES]);
+    while !input.is_finished() {
+        let start = Instant::now();
+        stream.fill(&mut sent);
+        server.write_all(&sent)?;
+        server
+            .read_exact(&mut received)
+            .with_context(|| format!("after {} bytes", stream.bytes))?;
+        ensure!(received == sent, "other bytes came back after {}", stream.bytes);
+        stream.bytes += received.len() as u64;
+        longest = longest.max(start.elapsed());
+        thread::sleep(PULSE_PAUSE);
+    }
+    println!("{{\"bytes\":{},\"longest_ms\":{}}}", stream.bytes, longest.as_millis());
     Ok(())
 }
 
