@@ -43,6 +43,7 @@ const PURE: &[&str] = &[
     "driver/src/docker/options.rs",
     "driver/src/docker/request.rs",
     "driver/src/docker/wire.rs",
+    "driver/src/engine/embedded/outside/flows.rs",
     "driver/src/engine/embedded/outside/forward.rs",
     "driver/src/engine/embedded/outside/name.rs",
     "driver/src/engine/embedded/outside/plan.rs",

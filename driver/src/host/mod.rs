@@ -6,12 +6,14 @@
 //! * [`link`]: network devices, over rtnetlink.
 //! * [`address`]: their IP addresses; [`sysctl`]: the kernel's settings.
 //! * [`nft`], [`iptables`]: the packet filter, by the host's own commands ([`command`]).
+//! * [`conntrack`]: the kernel's table of flows.
 //! * [`watch`]: one thread that tries jobs again until what they wait for is there.
 //!
 //! Nothing in here knows Docker or an engine, and every call blocks for milliseconds at most.
 
 pub mod address;
 pub mod command;
+pub mod conntrack;
 pub mod iptables;
 pub mod link;
 pub mod netns;

@@ -1,6 +1,7 @@
 //! The outside of networks: their gateways on the host, the way out, and published ports.
 //!
 //! * `plan`, `name`, `rules`, `forward`: what the kernel should have, and the words for it. Pure.
+//! * `flows`: which flows of datagrams it has to forget. Pure.
 //! * `link`: the gateway, a TAP of the host; `firewall`: the packet filter.
 //! * `ports`: published ports.
 //!
@@ -8,6 +9,7 @@
 //! ports are known again: until then what an agent before this one made stays in force.
 
 mod firewall;
+mod flows;
 mod forward;
 mod link;
 mod name;
@@ -26,6 +28,7 @@ use self::plan::{Gateway, Opening, Plan, Target};
 use self::ports::Ports;
 use super::super::attachment::gateway_mac;
 use super::super::{EngineError, PublishedAt};
+use crate::host::conntrack;
 use crate::host::root::HostRoot;
 use crate::host::sysctl::Settings;
 use crate::model::{EndpointId, EndpointSpec, NetworkId, NetworkSpec, PortMapping};
@@ -42,6 +45,8 @@ struct State {
     gateways: BTreeMap<NetworkId, Gateway>,
     ports: Ports,
     firewall: Firewall,
+    /// The published ports of which the kernel was told last.
+    told: Vec<Opening>,
     /// All that was remembered is known again.
     whole: bool,
     /// What the kernel refused last, if it has not taken it since.
@@ -59,6 +64,7 @@ impl Outside {
             gateways: BTreeMap::new(),
             ports,
             firewall: Firewall::new(owner, host),
+            told: Vec::new(),
             whole: false,
             trouble: None,
         };
@@ -206,7 +212,25 @@ impl State {
         let plan = self.plan(openings);
         let told = self.firewall.apply(&plan);
         self.trouble = told.as_ref().err().map(ToString::to_string);
+        if told.is_ok() {
+            forget_flows(&self.told, &plan.openings);
+            self.told = plan.openings;
+        }
         told
+    }
+}
+
+/// Has the kernel decide anew about datagrams to ports that came or went: it would keep to what it decided once.
+fn forget_flows(before: &[Opening], now: &[Opening]) {
+    for (door, turn) in flows::turns(before, now) {
+        match conntrack::forget(&door, turn) {
+            Ok(flows) => tracing::debug!(port = door.port, ?turn, flows, "flows are forgotten"),
+            Err(error) => tracing::warn!(
+                port = door.port,
+                %error,
+                "who goes on sending datagrams to this port may not reach its container; a pause of three minutes helps"
+            ),
+        }
     }
 }
 
