@@ -184,10 +184,8 @@ fn reconciler(driver: &Arc<Driver>, socket: &Path, arguments: &ServeArgs) -> Rec
 fn remove_empty_folders(arguments: &ServeArgs) {
     let folders = [Some(arguments.vhost_user_dir.as_path()), arguments.control_socket.parent()];
     for folder in folders.into_iter().flatten() {
-        match std::fs::remove_dir(folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => tracing::debug!(folder = %folder.display(), %error, "a folder stays"),
-            Ok(()) => {}
+        if let Err(error) = std::fs::remove_dir(folder) {
+            tracing::debug!(folder = %folder.display(), %error, "a folder stays");
         }
     }
 }

@@ -20,8 +20,8 @@ use rustix::net::netlink::NETFILTER;
 
 use super::rtnetlink::Netlink;
 
-/// `CTA_FILTER` with `NLA_F_NESTED`, and in it `CTA_FILTER_ORIG_FLAGS`: which fields of the tuple count.
-const FILTER: u16 = 25 | (1 << 15);
+/// `CTA_FILTER` (25) with `NLA_F_NESTED`, and in it `CTA_FILTER_ORIG_FLAGS`: which fields of the tuple count.
+const FILTER: u16 = 0x8019;
 const FILTER_ORIGINAL: u16 = 1;
 /// `CTA_FILTER_F_CTA_PROTO_NUM` and `CTA_FILTER_F_CTA_PROTO_DST_PORT`.
 const PROTOCOL_AND_PORT: u32 = (1 << 3) | (1 << 5);

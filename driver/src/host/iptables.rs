@@ -38,7 +38,7 @@ const PLACES: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local
 enum Variant {
     /// Whichever `iptables` is.
     Plain,
-    /// The tables of nf_tables.
+    /// The tables of `nf_tables`.
     Nft,
     /// Those of before.
     Legacy,

@@ -67,7 +67,7 @@ impl HostRoot {
 
     /// Writes to a file that is there.
     pub fn write(&self, path: &Path, text: &str) -> io::Result<()> {
-        self.open_as(path, OFlags::WRONLY)?.write_all(text.as_bytes())
+        self.open_as(path, OFlags::WRONLY | OFlags::TRUNC)?.write_all(text.as_bytes())
     }
 
     /// The names in a folder.
