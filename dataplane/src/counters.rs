@@ -53,11 +53,13 @@ pub enum DropReason {
     GatewayIgnored,
     /// The kernel refused the frame (counted on the destination).
     Device,
+    /// The kernel dropped frames of the endpoint because too many waited for the agent (packet sockets say so).
+    Overrun,
 }
 
 impl DropReason {
     /// Every reason, in display order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Malformed,
         Self::Oversize,
         Self::Reserved,
@@ -80,6 +82,7 @@ impl DropReason {
         Self::BadOffload,
         Self::GatewayIgnored,
         Self::Device,
+        Self::Overrun,
     ];
 
     /// The name used in tables and JSON.
@@ -107,6 +110,7 @@ impl DropReason {
             Self::BadOffload => "bad-offload",
             Self::GatewayIgnored => "gateway-ignored",
             Self::Device => "device",
+            Self::Overrun => "overrun",
         }
     }
 }
@@ -117,7 +121,7 @@ impl DropReason {
 pub struct PortCounters {
     /// Frames from the endpoint, dropped ones included.
     pub rx_frames: u64,
-    /// Their bytes.
+    /// Their bytes, without those of overruns.
     pub rx_bytes: u64,
     /// Frames delivered to the endpoint.
     pub tx_frames: u64,
@@ -180,6 +184,12 @@ impl CounterCells {
     #[inline]
     pub(crate) fn dropped(&self, reason: DropReason) {
         self.drops[reason as usize].add(1);
+    }
+
+    /// Frames that nobody saw.
+    pub(crate) fn overrun(&self, frames: u64) {
+        self.rx_frames.add(frames);
+        self.drops[DropReason::Overrun as usize].add(frames);
     }
 
     pub(crate) fn read(&self) -> PortCounters {

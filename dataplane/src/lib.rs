@@ -1,4 +1,5 @@
-//! The embedded engine: L2 bridge domains whose ports are memif links, vhost-user devices, TAP devices and network stacks.
+//! The embedded engine: L2 bridge domains whose ports are memif links, vhost-user devices, TAP devices, veth pairs and network
+//! stacks.
 //!
 //! Layers, bottom up:
 //!
@@ -8,6 +9,7 @@
 //! * [`gateway`]: what the gateway of a domain answers, pure.
 //! * [`offload`]: checksums and segmentation in software, pure.
 //! * [`tap`]: TAP devices and their batched I/O.
+//! * [`packet_socket`]: the host's ends of veth pairs.
 //! * [`stack_port`]: queues to a network stack of this process.
 //! * `worker`: threads that poll the ports of their domains and move frames, one copy per hop.
 //! * [`control`]: the handle that adds, removes and moves ports while traffic runs.
@@ -29,6 +31,7 @@ pub mod gateway;
 pub mod mac;
 pub mod offload;
 pub mod packet;
+pub mod packet_socket;
 pub mod policy;
 pub mod stack_port;
 pub mod tap;

@@ -28,6 +28,7 @@ const PURE: &[&str] = &[
     "dataplane/src/mac.rs",
     "dataplane/src/offload",
     "dataplane/src/packet",
+    "dataplane/src/packet_socket/unpack.rs",
     "dataplane/src/policy",
     "dataplane/stack/src",
     "dataplane/transport/src/listeners.rs",
@@ -58,6 +59,7 @@ const PURE: &[&str] = &[
     "driver/src/engine/vpp/policy.rs",
     "driver/src/engine/vpp/state.rs",
     "driver/src/engine/vpp/tag.rs",
+    "driver/src/host/seclusion.rs",
     "driver/src/metrics/address.rs",
     "driver/src/model",
     "driver/src/model.rs",
@@ -102,11 +104,13 @@ const IMPURE: &[&str] = &[
     "SystemTime::now",
 ];
 
-/// Where `unsafe` may stand: shared memory, the TAP's ioctl and `io_uring` pushes, libvppcom's functions,
+/// Where `unsafe` may stand: shared memory, the TAP's ioctl and `io_uring` pushes, calls about packet sockets,
+/// libvppcom's functions,
 /// the preload library, whose every call takes pointers of the program, and the program that makes the
 /// C library's calls to compare what comes of them.
 const UNSAFE: &[&str] = &[
     "dataplane/shm/",
+    "dataplane/src/packet_socket/",
     "dataplane/src/tap/",
     "vcl-sys/src/calls.rs",
     "vcl-sys/src/library.rs",

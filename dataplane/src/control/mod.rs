@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 
 use self::memif_server::MemifServer;
 use self::registry::Registry;
+use crate::packet_socket::PacketSocket;
 use crate::stack_port::StackPort;
 use crate::tap::TapDevice;
 use crate::worker::{self, WorkerHandle};
@@ -169,10 +170,10 @@ impl Dataplane {
         Ok(())
     }
 
-    /// Gives the port its TAP; closes the one it had.
+    /// Gives the port its TAP; closes the one it had. The port must have neither a veth pair nor a network stack.
     ///
     /// # Errors
-    /// [`DataplaneError::NoPort`], [`DataplaneError::Io`].
+    /// [`DataplaneError::NoPort`], [`DataplaneError::Occupied`], [`DataplaneError::Io`].
     pub fn attach_tap(&self, port: PortId, tap: TapDevice) -> Result<(), DataplaneError> {
         let _changes = lock(&self.engine.changes);
         let worker = lock(&self.engine.registry).port_worker(port)?;
@@ -189,8 +190,29 @@ impl Dataplane {
         worker.run(move |worker| worker.detach_tap(port))?
     }
 
+    /// Gives the port the packet socket of the host's end of its veth pair; closes the one it had. The port must
+    /// have neither a TAP nor a network stack.
+    ///
+    /// # Errors
+    /// [`DataplaneError::NoPort`], [`DataplaneError::Occupied`], [`DataplaneError::Io`].
+    pub fn attach_veth(&self, port: PortId, socket: PacketSocket) -> Result<(), DataplaneError> {
+        let _changes = lock(&self.engine.changes);
+        let worker = lock(&self.engine.registry).port_worker(port)?;
+        worker.run(move |worker| worker.attach_veth(port, socket))?
+    }
+
+    /// Closes the packet socket of the port's veth pair.
+    ///
+    /// # Errors
+    /// [`DataplaneError::NoPort`].
+    pub fn detach_veth(&self, port: PortId) -> Result<(), DataplaneError> {
+        let _changes = lock(&self.engine.changes);
+        let worker = lock(&self.engine.registry).port_worker(port)?;
+        worker.run(move |worker| worker.detach_veth(port))?
+    }
+
     /// Makes a network stack of this process the station behind the port; a stack that it had is cut
-    /// off. The port must not have a TAP.
+    /// off. The port must have neither a TAP nor a veth pair.
     ///
     /// # Errors
     /// [`DataplaneError::NoPort`], [`DataplaneError::Occupied`], [`DataplaneError::Io`].

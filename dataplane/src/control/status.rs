@@ -19,6 +19,8 @@ pub enum PortOwner {
     None,
     /// The TAP.
     Tap,
+    /// The veth pair.
+    Veth,
     /// A network stack of this process.
     Stack,
     /// A memif client.
@@ -80,6 +82,8 @@ pub struct PortStatus {
     pub vhost: Option<VhostStatus>,
     /// Name of the TAP, when there is one.
     pub tap: Option<String>,
+    /// Name of the host's end of the veth pair, when there is one.
+    pub veth: Option<String>,
     /// Its counters.
     pub counters: PortCounters,
 }

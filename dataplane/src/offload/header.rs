@@ -60,6 +60,9 @@ pub enum BadOffload {
     /// A segmentation type that was never offered to the sender.
     #[error("unknown segmentation type {0}")]
     UnknownType(u8),
+    /// What the sender leaves to us has no name in this header.
+    #[error("the frame needs what a virtio-net header cannot say")]
+    Unnamed,
     /// Segmentation without a segment size or without a checksum to complete.
     #[error("segmentation without a segment size or a partial checksum")]
     Incomplete,
@@ -72,15 +75,18 @@ pub enum BadOffload {
     /// The packets would be longer than the MTU.
     #[error("segments of {0} bytes are longer than the MTU")]
     SegmentSize(usize),
+    /// The frame is longer than any packet, and the rest of it is lost.
+    #[error("a frame of {0} bytes is longer than any packet")]
+    Truncated(usize),
     /// The segments are so short that there would be too many.
     #[error("the frame would become {0} segments")]
     TooManySegments(usize),
 }
 
 impl VirtioNetHeader {
-    /// Length of the layout with `num_buffers`, used on our TAPs.
+    /// Length of the layout with `num_buffers`, used in rings.
     pub const LEN: usize = 12;
-    /// Length of the layout without `num_buffers`.
+    /// Length of the layout without `num_buffers`, used on TAPs and packet sockets.
     pub const SHORT_LEN: usize = 10;
 
     /// A complete frame.

@@ -8,6 +8,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::ioctl::{IntegerSetter, Opcode, Setter, Updater, ioctl, opcode};
 
+use super::HEADER_LEN;
+#[cfg(doc)]
 use crate::offload::VirtioNetHeader;
 
 /// How a TAP is created.
@@ -84,7 +86,7 @@ pub enum TapError {
     },
 }
 
-/// A TAP with all its queues: Ethernet frames, each behind a 12-byte [`VirtioNetHeader`], little
+/// A TAP with all its queues: Ethernet frames, each behind a 10-byte [`VirtioNetHeader`], little
 /// endian, non-blocking, closed on exec.
 #[derive(Debug)]
 pub struct TapDevice {
@@ -209,7 +211,7 @@ fn attach_queue(
 }
 
 fn set_up_queue(queue: BorrowedFd<'_>, name: &str) -> Result<TapOffloads, TapError> {
-    let header_len = libc::c_int::try_from(VirtioNetHeader::LEN).unwrap_or(libc::c_int::MAX);
+    let header_len = libc::c_int::try_from(HEADER_LEN).unwrap_or(libc::c_int::MAX);
     // SAFETY: TUNSETVNETHDRSZ reads an `int`.
     let request = unsafe { Setter::<TUNSETVNETHDRSZ, libc::c_int>::new(header_len) };
     run(queue, request, "set the header length", name)?;

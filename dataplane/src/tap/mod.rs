@@ -2,7 +2,7 @@
 //!
 //! [`TapDevice`] creates a device, or attaches to a persistent one, with one descriptor per queue.
 //! A worker owns one [`TapReader`] and one [`TapWriter`] for all the queues that it serves, so buffers
-//! are paid per worker and not per device. Both move a batch of frames with one system call through
+//! are paid per worker and not per device; the writer serves [packet sockets](crate::packet_socket) as well. Both move a batch of frames with one system call through
 //! `io_uring`; where that is missing or forbidden they fall back to one call per frame, and
 //! [`IoMode`] tells which.
 //!
@@ -20,13 +20,16 @@ mod tests;
 
 pub use device::{TapDevice, TapError, TapOffloads, TapOptions};
 pub use reader::{Burst, TapReader};
-pub use writer::{Reservation, TapWriter, WriteError};
+pub use writer::{Outlet, Reservation, TapWriter, WriteError};
 
 use crate::offload::VirtioNetHeader;
 
+/// Bytes of the header in front of each frame: the layout that packet sockets have too.
+pub const HEADER_LEN: usize = VirtioNetHeader::SHORT_LEN;
+
 /// Buffer length that takes the largest frame of a TAP: virtio-net header, Ethernet header with a
 /// VLAN tag, and an IP packet of 64 KiB that is still to be segmented.
-pub const BUFFER_LEN: usize = VirtioNetHeader::LEN + 18 + 65_536;
+pub const BUFFER_LEN: usize = HEADER_LEN + 18 + 65_536;
 
 /// How frames cross into the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

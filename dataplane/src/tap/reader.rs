@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 
 use super::ring::read_frame;
-use super::{Backend, IoMode, Outcome};
+use super::{Backend, HEADER_LEN, IoMode, Outcome};
 use crate::offload::{BadOffload, VirtioNetHeader};
 
 /// Reads bursts of frames from any TAP queue; one per worker thread.
@@ -72,7 +72,7 @@ impl TapReader {
 
     fn with_backend(backend: Backend, batch: usize, buffer_len: usize) -> Self {
         let batch = batch.max(1);
-        let stride = buffer_len.max(VirtioNetHeader::LEN).next_multiple_of(CACHE_LINE);
+        let stride = buffer_len.max(HEADER_LEN).next_multiple_of(CACHE_LINE);
         let buffers = vec![0; batch * stride].into_boxed_slice();
         Self { backend, buffers, stride, batch, outcomes: Vec::with_capacity(batch) }
     }
@@ -124,8 +124,8 @@ impl<'a> Iterator for Burst<'a> {
         loop {
             let (buffer, outcome) = self.frames.next()?;
             let Some(Ok(length)) = outcome else { continue };
-            let (header, frame) = buffer.split_at_mut(VirtioNetHeader::LEN);
-            let length = length.saturating_sub(VirtioNetHeader::LEN).min(frame.len());
+            let (header, frame) = buffer.split_at_mut(HEADER_LEN);
+            let length = length.saturating_sub(HEADER_LEN).min(frame.len());
             return Some((VirtioNetHeader::parse(header), &mut frame[..length]));
         }
     }

@@ -9,8 +9,9 @@ use io_uring::squeue::Entry;
 use io_uring::{IoUring, opcode, types};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 
-use super::Outcome;
+use super::{Outcome, Outlet};
 
 /// An `io_uring` of which each operation starts and ends within one call.
 pub(super) struct Ring {
@@ -19,11 +20,11 @@ pub(super) struct Ring {
     entries: Vec<Entry>,
 }
 
-/// One write: its outcome's place, the descriptor, and the bytes.
+/// One write: its outcome's place, where to, and the bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WriteRequest<'a> {
     pub(super) index: usize,
-    pub(super) fd: BorrowedFd<'a>,
+    pub(super) outlet: Outlet<'a>,
     pub(super) bytes: &'a [u8],
 }
 
@@ -77,12 +78,22 @@ impl Ring {
     ) -> io::Result<()> {
         self.entries.clear();
         self.entries.extend(requests.map(|request| {
-            let fd = types::Fd(request.fd.as_raw_fd());
-            opcode::Write::new(fd, request.bytes.as_ptr(), length(request.bytes))
-                .offset(CURRENT_POSITION)
-                .rw_flags(libc::RWF_NOWAIT)
-                .build()
-                .user_data(request.index as u64)
+            let (bytes, count) = (request.bytes.as_ptr(), length(request.bytes));
+            let entry = match request.outlet {
+                Outlet::Tap(queue) => {
+                    opcode::Write::new(types::Fd(queue.as_raw_fd()), bytes, count)
+                        .offset(CURRENT_POSITION)
+                        .rw_flags(libc::RWF_NOWAIT)
+                        .build()
+                }
+                // Sockets know `RWF_NOWAIT` since Linux 6.4 only.
+                Outlet::Socket(socket) => {
+                    opcode::Send::new(types::Fd(socket.as_raw_fd()), bytes, count)
+                        .flags(libc::MSG_DONTWAIT)
+                        .build()
+                }
+            };
+            entry.user_data(request.index as u64)
         }));
         // SAFETY: bytes and descriptors are borrowed for 'a, which outlives this call, and `run`
         // returns only when no entry is in flight.
@@ -163,6 +174,9 @@ pub(super) fn read_frame(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Outcome {
 }
 
 /// As [`read_frame`].
-pub(super) fn write_frame(fd: BorrowedFd<'_>, bytes: &[u8]) -> Outcome {
-    rustix::io::retry_on_intr(|| rustix::io::write(fd, bytes))
+pub(super) fn write_frame(outlet: Outlet<'_>, bytes: &[u8]) -> Outcome {
+    rustix::io::retry_on_intr(|| match outlet {
+        Outlet::Tap(queue) => rustix::io::write(queue, bytes),
+        Outlet::Socket(socket) => send(socket, bytes, SendFlags::DONTWAIT),
+    })
 }

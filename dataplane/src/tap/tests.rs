@@ -95,9 +95,9 @@ fn echo_datagrams(mut reader: TapReader, mut writer: TapWriter<usize>, queues: u
                 echoed += 1;
             }
             let taps = tap.queues();
-            for (token, outcome) in writer.flush(|token| Some(taps[token].as_fd())) {
+            for (token, outcome) in writer.flush(|token| Some(taps[token].as_fd().into())) {
                 assert_eq!(token, index);
-                assert!(outcome.unwrap() > 12 + 42);
+                assert!(outcome.unwrap() > HEADER_LEN + 42);
             }
             assert!(writer.is_empty());
         }
@@ -187,7 +187,8 @@ fn a_device_that_is_gone_is_an_error() {
             for token in [0, 1] {
                 writer.reserve(60).unwrap().push(token, VirtioNetHeader::PLAIN, 60);
             }
-            let outcomes: Vec<_> = writer.flush(|token| (token == 0).then_some(queue)).collect();
+            let outcomes: Vec<_> =
+                writer.flush(|token| (token == 0).then_some(queue.into())).collect();
             let gone = WriteError::Device(rustix::io::Errno::BADFD);
             assert_eq!(outcomes, [(0, Err(gone)), (1, Err(WriteError::NoDevice))]);
         });
@@ -227,8 +228,8 @@ fn a_frame_is_repeated_to_several_devices() {
         room.frame().fill(0xff);
         room.push(0, VirtioNetHeader::PLAIN, 60);
         assert!(writer.repeat(1) && writer.repeat(2));
-        let outcomes = writer.flush(|token| Some(taps[token].queues()[0].as_fd()));
-        assert_eq!(outcomes.collect::<Vec<_>>(), [0, 1, 2].map(|n| (n, Ok(72))));
+        let outcomes = writer.flush(|token| Some(taps[token].queues()[0].as_fd().into()));
+        assert_eq!(outcomes.collect::<Vec<_>>(), [0, 1, 2].map(|n| (n, Ok(HEADER_LEN + 60))));
         for tap in &taps {
             let output = Command::new("ip").args(["-s", "link", "show", tap.name()]).output();
             let text = String::from_utf8(output.unwrap().stdout).unwrap();
@@ -353,7 +354,7 @@ fn tcp_between_taps(pass: impl Fn(&mut TapWriter<usize>, usize, VirtioNetHeader,
                 }
                 pass(&mut writer, to, header, frame);
             }
-            for (_, outcome) in writer.flush(|to| Some(queues[to])) {
+            for (_, outcome) in writer.flush(|to| Some(queues[to].into())) {
                 outcome.unwrap();
             }
         }
@@ -408,7 +409,7 @@ fn the_kernel_takes_datagrams_cut_in_software() {
         assert_eq!(header.segmentation.unwrap().kind, SegmentationKind::Udp);
         turn_back(frame);
         pass_on_plain(&mut writer, 0, header, frame);
-        assert!(writer.flush(|_| Some(queue)).all(|(_, outcome)| outcome.is_ok()));
+        assert!(writer.flush(|_| Some(queue.into())).all(|(_, outcome)| outcome.is_ok()));
         let mut buffer = [0; 2000];
         for datagram in data.chunks(1000) {
             let length = socket.recv(&mut buffer).unwrap();

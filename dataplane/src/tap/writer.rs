@@ -6,9 +6,24 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 
 use super::ring::{WriteRequest, write_frame};
-use super::{Backend, IoMode, Outcome};
+use super::{Backend, HEADER_LEN, IoMode, Outcome};
 use crate::DropReason;
 use crate::offload::VirtioNetHeader;
+
+/// Where the kernel takes frames.
+#[derive(Debug, Clone, Copy)]
+pub enum Outlet<'fd> {
+    /// A queue of a TAP.
+    Tap(BorrowedFd<'fd>),
+    /// A packet socket.
+    Socket(BorrowedFd<'fd>),
+}
+
+impl<'fd> From<BorrowedFd<'fd>> for Outlet<'fd> {
+    fn from(queue: BorrowedFd<'fd>) -> Self {
+        Self::Tap(queue)
+    }
+}
 
 /// Why a frame was not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +50,8 @@ impl WriteError {
     }
 }
 
-/// Collects frames for any TAP queue and writes them together; one per worker thread. A token `T` of
-/// the caller's choice, such as a port slot, stands for the queue until [`TapWriter::flush`].
+/// Collects frames for any TAP queue or packet socket and writes them together; one per worker thread. A token `T` of
+/// the caller's choice, such as a port slot, stands for the outlet until [`TapWriter::flush`].
 #[derive(Debug)]
 pub struct TapWriter<T> {
     backend: Backend,
@@ -87,7 +102,7 @@ impl<T: Copy> TapWriter<T> {
     /// is empty, when the frame can never fit).
     #[inline]
     pub fn reserve(&mut self, len: usize) -> Option<Reservation<'_, T>> {
-        let end = self.used.checked_add(VirtioNetHeader::LEN)?.checked_add(len)?;
+        let end = self.used.checked_add(HEADER_LEN)?.checked_add(len)?;
         let fits = self.pending.len() < self.batch && end <= self.arena.len();
         fits.then_some(Reservation { writer: self, len })
     }
@@ -106,20 +121,21 @@ impl<T: Copy> TapWriter<T> {
     }
 
     /// Writes all pending frames, without blocking, and yields for each, in the order of the pushes,
-    /// the bytes written (header included) or the reason why not. `queue_of` names the queue of a
-    /// token.
+    /// the bytes written (header included) or the reason why not. `outlet_of` names what a token stands
+    /// for.
     pub fn flush<'fd>(
         &mut self,
-        queue_of: impl Fn(T) -> Option<BorrowedFd<'fd>>,
+        outlet_of: impl Fn(T) -> Option<Outlet<'fd>>,
     ) -> impl Iterator<Item = (T, Result<usize, WriteError>)> + '_ {
         self.outcomes.clear();
         self.outcomes.resize(self.pending.len(), None);
-        self.write(queue_of);
+        self.write(outlet_of);
         self.used = 0;
         self.pending.drain(..).zip(self.outcomes.drain(..)).map(|(pending, outcome)| {
             let outcome = match outcome {
                 Some(Ok(length)) => Ok(length),
-                Some(Err(Errno::AGAIN)) => Err(WriteError::Full),
+                // A link behind a packet socket that has no room says the latter.
+                Some(Err(Errno::AGAIN | Errno::NOBUFS)) => Err(WriteError::Full),
                 Some(Err(error)) => Err(WriteError::Device(error)),
                 None => Err(WriteError::NoDevice),
             };
@@ -139,11 +155,11 @@ impl<T: Copy> TapWriter<T> {
         }
     }
 
-    fn write<'fd>(&mut self, queue_of: impl Fn(T) -> Option<BorrowedFd<'fd>>) {
+    fn write<'fd>(&mut self, outlet_of: impl Fn(T) -> Option<Outlet<'fd>>) {
         let arena = &self.arena;
         let requests = self.pending.iter().enumerate().filter_map(|(index, pending)| {
             let bytes = &arena[pending.start..pending.end];
-            Some(WriteRequest { index, fd: queue_of(pending.token)?, bytes })
+            Some(WriteRequest { index, outlet: outlet_of(pending.token)?, bytes })
         });
         if let Backend::Ring(ring) = &mut self.backend {
             match ring.write(requests.clone(), &mut self.outcomes) {
@@ -153,7 +169,7 @@ impl<T: Copy> TapWriter<T> {
         }
         for request in requests {
             self.outcomes[request.index]
-                .get_or_insert_with(|| write_frame(request.fd, request.bytes));
+                .get_or_insert_with(|| write_frame(request.outlet, request.bytes));
         }
     }
 }
@@ -162,7 +178,7 @@ impl<T: Copy> Reservation<'_, T> {
     /// The frame's bytes, to be filled in from the Ethernet header on. They hold old bytes before.
     #[inline]
     pub fn frame(&mut self) -> &mut [u8] {
-        let start = self.writer.used + VirtioNetHeader::LEN;
+        let start = self.writer.used + HEADER_LEN;
         &mut self.writer.arena[start..start + self.len]
     }
 
@@ -171,9 +187,9 @@ impl<T: Copy> Reservation<'_, T> {
     pub fn push(self, token: T, header: VirtioNetHeader, len: usize) {
         let writer = self.writer;
         let start = writer.used;
-        let frame = start + VirtioNetHeader::LEN;
+        let frame = start + HEADER_LEN;
         let end = frame + len.min(self.len);
-        writer.arena[start..frame].copy_from_slice(&header.encode());
+        writer.arena[start..frame].copy_from_slice(&header.encode()[..HEADER_LEN]);
         writer.pending.push(Pending { token, start, end });
         writer.used = end.next_multiple_of(ALIGNMENT);
     }

@@ -1,8 +1,8 @@
 //! Where frames come from, and which of those places are polled.
 //!
 //! A queue of a memif client or a vhost-user device that brought work is polled. One that stayed empty for the spin time is armed: its
-//! peer will write the eventfd, and the worker looks at it only when `epoll` says so. A TAP queue is
-//! read until it is empty and then left to `epoll`. So the cost of a turn depends on the busy inputs
+//! peer will write the eventfd, and the worker looks at it only when `epoll` says so. A TAP queue and a packet
+//! socket are read until they are empty and then left to `epoll`. So the cost of a turn depends on the busy inputs
 //! only, and a worker whose inputs all sleep does so itself.
 //!
 //! Descriptors are registered edge-triggered: an eventfd that is never read still reports each write,
@@ -21,8 +21,10 @@ use vhost_user_net::QueueFault;
 use crate::DropReason;
 use crate::bridge::PortSlot;
 use crate::control::PortId;
+use crate::offload::BadOffload;
+use crate::packet_socket::{PacketReader, PacketSocket};
 use crate::stack_port::StackInput;
-use crate::tap::{TapDevice, TapReader};
+use crate::tap::{BUFFER_LEN, TapDevice, TapReader};
 use crate::worker::fabric::Fabric;
 
 /// Descriptors taken from one memif queue in a turn, and frames from one queue of a vhost-user device.
@@ -49,6 +51,7 @@ pub(crate) enum Source {
     Memif(RxQueue),
     Vhost(vhost_user_net::RxQueue),
     Tap { device: Arc<TapDevice>, queue: usize },
+    Veth(Arc<PacketSocket>),
     Stack(StackInput),
 }
 
@@ -58,6 +61,7 @@ impl Source {
             Self::Memif(queue) => queue.as_fd(),
             Self::Vhost(queue) => queue.as_fd(),
             Self::Tap { device, queue } => device.queues()[*queue].as_fd(),
+            Self::Veth(socket) => socket.as_fd(),
             Self::Stack(input) => input.as_fd(),
         }
     }
@@ -68,7 +72,7 @@ impl Source {
             Self::Memif(queue) => queue.disarm(),
             Self::Vhost(queue) => queue.disarm(),
             Self::Stack(input) => input.disarm(),
-            Self::Tap { .. } => {}
+            Self::Tap { .. } | Self::Veth(_) => {}
         }
     }
 }
@@ -81,6 +85,13 @@ struct Input {
     generation: u32,
     active: bool,
     last_work: Instant,
+}
+
+/// Buffers for what the kernel sends.
+#[derive(Debug)]
+struct Readers {
+    tap: TapReader,
+    packet: PacketReader,
 }
 
 /// What a turn did.
@@ -101,7 +112,7 @@ pub(crate) struct Inputs {
     /// Armed a short while ago: looked at once more at the given time.
     fresh: Vec<(usize, Instant)>,
     epoll: OwnedFd,
-    reader: TapReader,
+    readers: Readers,
     spin: Duration,
     generation: u32,
     last_look: Instant,
@@ -117,7 +128,10 @@ impl Inputs {
             active: Vec::new(),
             fresh: Vec::new(),
             epoll,
-            reader: TapReader::new(TAP_BURST, crate::tap::BUFFER_LEN),
+            readers: Readers {
+                tap: TapReader::new(TAP_BURST, BUFFER_LEN),
+                packet: PacketReader::new(BUFFER_LEN),
+            },
             spin,
             generation: 0,
             last_look: Instant::now(),
@@ -126,7 +140,7 @@ impl Inputs {
 
     /// How frames are read from TAPs.
     pub(crate) fn tap_reader(&self) -> &TapReader {
-        &self.reader
+        &self.readers.tap
     }
 
     /// Adds a queue; it is polled at once.
@@ -190,7 +204,7 @@ impl Inputs {
                 self.active.swap_remove(i);
                 continue;
             };
-            match turn(input, &mut self.reader, fabric) {
+            match turn(input, &mut self.readers, fabric) {
                 Turn::Worked => {
                     input.last_work = now;
                     worked = true;
@@ -293,7 +307,7 @@ impl Inputs {
 
 /// Moves what one input has.
 #[inline]
-fn turn(input: &mut Input, reader: &mut TapReader, fabric: &mut Fabric) -> Turn {
+fn turn(input: &mut Input, readers: &mut Readers, fabric: &mut Fabric) -> Turn {
     let port = input.port;
     match &mut input.source {
         Source::Memif(queue) => match queue.batch(RING_BURST) {
@@ -317,14 +331,15 @@ fn turn(input: &mut Input, reader: &mut TapReader, fabric: &mut Fabric) -> Turn 
         Source::Tap { device, queue } => {
             let fd = device.queues()[*queue].as_fd();
             // An error is a device that is gone; the one who took it away detaches it.
-            let Ok(burst) = reader.read_burst(fd, TAP_BURST) else { return Turn::Asleep };
+            let Ok(burst) = readers.tap.read_burst(fd, TAP_BURST) else { return Turn::Asleep };
             let drained = burst.is_drained();
             for (offload, frame) in burst {
-                fabric.ingress_tap(port, offload, frame);
+                fabric.ingress_kernel(port, offload, frame);
             }
             fabric.flush();
             if drained { Turn::Asleep } else { Turn::Worked }
         }
+        Source::Veth(socket) => turn_veth(port, socket, &mut readers.packet, fabric),
         Source::Stack(queue) => {
             let mut taken = 0;
             while taken < STACK_BURST
@@ -340,6 +355,26 @@ fn turn(input: &mut Input, reader: &mut TapReader, fabric: &mut Fabric) -> Turn 
             Turn::Worked
         }
     }
+}
+
+/// Moves what arrived at the host's end of a veth pair.
+fn turn_veth(
+    port: PortSlot,
+    socket: &PacketSocket,
+    reader: &mut PacketReader,
+    fabric: &mut Fabric,
+) -> Turn {
+    // An error is a link that is gone, as with a TAP.
+    let Ok(burst) = reader.read_burst(socket) else { return Turn::Asleep };
+    let drained = burst.is_drained();
+    if burst.has_unnamed_offload() {
+        fabric.ingress_kernel(port, Err(BadOffload::Unnamed), &mut []);
+    }
+    for (offload, frame) in burst {
+        fabric.ingress_kernel(port, offload, frame);
+    }
+    fabric.flush();
+    if drained { Turn::Asleep } else { Turn::Worked }
 }
 
 /// Moves what a front end has. One that breaks a rule is disconnected by its socket's thread, which then takes
@@ -372,7 +407,7 @@ fn fall_asleep(input: &mut Input) -> bool {
         Source::Memif(queue) => matches!(queue.arm(), Ok(Armed::Ready)),
         Source::Vhost(queue) => matches!(queue.arm(), Ok(false)),
         Source::Stack(queue) => !queue.arm(),
-        Source::Tap { .. } => false,
+        Source::Tap { .. } | Source::Veth(_) => false,
     };
     if has_frames {
         input.source.disarm();

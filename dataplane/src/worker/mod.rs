@@ -21,6 +21,7 @@ use rustix::event::EventfdFlags;
 
 use crate::bridge::{PortSlot, Tick};
 use crate::control::{DataplaneError, MemifStatus, PortId, PortStatus, VhostStatus};
+use crate::packet_socket::PacketSocket;
 use crate::stack_port::{StackInput, StackOutput};
 use crate::tap::{IoMode, TapDevice};
 use crate::{DomainId, WorkerConfig};
@@ -181,9 +182,7 @@ impl Worker {
         device: TapDevice,
     ) -> Result<(), DataplaneError> {
         let slot = self.slot(id)?;
-        if self.fabric.port_mut(slot).is_some_and(|port| port.stack.is_some()) {
-            return Err(DataplaneError::Occupied { port: id, other: "a network stack" });
-        }
+        self.expect_no_other(id, slot, |port| port.tap.is_some())?;
         self.detach_tap(id)?;
         let device = Arc::new(device);
         if let Some(port) = self.fabric.port_mut(slot) {
@@ -209,6 +208,53 @@ impl Worker {
         Ok(())
     }
 
+    /// Gives a port its veth pair; the socket that it had is closed.
+    pub(crate) fn attach_veth(
+        &mut self,
+        id: PortId,
+        socket: PacketSocket,
+    ) -> Result<(), DataplaneError> {
+        let slot = self.slot(id)?;
+        self.expect_no_other(id, slot, |port| port.veth.is_some())?;
+        self.detach_veth(id)?;
+        let socket = Arc::new(socket);
+        self.inputs.add(slot, id, Source::Veth(Arc::clone(&socket))).map_err(|errno| {
+            DataplaneError::Io { what: "watching a packet socket", source: errno.into() }
+        })?;
+        if let Some(port) = self.fabric.port_mut(slot) {
+            port.veth = Some(socket);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn detach_veth(&mut self, id: PortId) -> Result<(), DataplaneError> {
+        let slot = self.slot(id)?;
+        self.fabric.flush();
+        self.inputs.take(slot, |source| matches!(source, Source::Veth(_)));
+        if let Some(port) = self.fabric.port_mut(slot) {
+            port.count_lost();
+            port.veth = None;
+        }
+        Ok(())
+    }
+
+    /// Refuses a port that has a resting owner which is not the `own` one.
+    fn expect_no_other(
+        &mut self,
+        id: PortId,
+        slot: PortSlot,
+        own: impl FnOnce(&Port) -> bool,
+    ) -> Result<(), DataplaneError> {
+        let Some(port) = self.fabric.port_mut(slot) else { return Ok(()) };
+        let other = match port {
+            Port { tap: Some(_), .. } => "a TAP",
+            Port { veth: Some(_), .. } => "a veth pair",
+            Port { stack: Some(_), .. } => "a network stack",
+            _ => return Ok(()),
+        };
+        if own(port) { Ok(()) } else { Err(DataplaneError::Occupied { port: id, other }) }
+    }
+
     /// Gives a port its network stack; the one it had is cut off.
     pub(crate) fn attach_stack(
         &mut self,
@@ -217,9 +263,7 @@ impl Worker {
         output: StackOutput,
     ) -> Result<(), DataplaneError> {
         let slot = self.slot(id)?;
-        if self.fabric.port_mut(slot).is_some_and(|port| port.tap.is_some()) {
-            return Err(DataplaneError::Occupied { port: id, other: "a TAP" });
-        }
+        self.expect_no_other(id, slot, |port| port.stack.is_some())?;
         self.detach_stack(id)?;
         self.inputs.add(slot, id, Source::Stack(input)).map_err(|errno| DataplaneError::Io {
             what: "watching a network stack",
@@ -274,7 +318,7 @@ impl Worker {
         self.fabric.flush();
         self.inputs.take(slot, |source| match source {
             Source::Memif(queue) => Arc::ptr_eq(queue.state(), state),
-            Source::Vhost(_) | Source::Tap { .. } | Source::Stack(_) => false,
+            Source::Vhost(_) | Source::Tap { .. } | Source::Veth(_) | Source::Stack(_) => false,
         });
         if let Some(port) = self.fabric.port_mut(slot) {
             port.memif.take_if(|memif| Arc::ptr_eq(&memif.state, state));
@@ -318,7 +362,7 @@ impl Worker {
         self.fabric.flush();
         self.inputs.take(slot, |source| match source {
             Source::Vhost(queue) => Arc::ptr_eq(queue.state(), state),
-            Source::Memif(_) | Source::Tap { .. } | Source::Stack(_) => false,
+            Source::Memif(_) | Source::Tap { .. } | Source::Veth(_) | Source::Stack(_) => false,
         });
         if let Some(port) = self.fabric.port_mut(slot) {
             port.vhost.take_if(|vhost| Arc::ptr_eq(&vhost.state, state));

@@ -1,7 +1,7 @@
 //! A port as its worker sees it: where frames to the endpoint go.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use memif::TxQueue;
@@ -10,9 +10,10 @@ use memif::queue::LinkState;
 use crate::bridge::Tick;
 use crate::control::{DataplaneError, MemifStatus, PortId, PortOwner, PortStatus, VhostStatus};
 use crate::counters::CounterCells;
+use crate::packet_socket::PacketSocket;
 use crate::policy::{Guard, Limits};
 use crate::stack_port::StackOutput;
-use crate::tap::TapDevice;
+use crate::tap::{Outlet, TapDevice};
 use crate::worker::fabric::Parcel;
 use crate::{DomainId, MacAddr, PortConfig};
 
@@ -35,6 +36,7 @@ pub(crate) struct Port {
     pub(crate) memif: Option<MemifOutput>,
     pub(crate) vhost: Option<VhostOutput>,
     pub(crate) tap: Option<Arc<TapDevice>>,
+    pub(crate) veth: Option<Arc<PacketSocket>>,
     pub(crate) stack: Option<StackOutput>,
     /// Frames of stacks that wait for room in a queue of this port.
     pub(crate) parked: VecDeque<Parcel>,
@@ -83,6 +85,7 @@ impl Port {
             memif: None,
             vhost: None,
             tap: None,
+            veth: None,
             stack: None,
             parked: VecDeque::new(),
             parked_since: Tick(0),
@@ -92,13 +95,14 @@ impl Port {
     }
 
     /// Who owns the endpoint's address: a connected memif client or vhost-user front end, of which a port
-    /// has at most one; otherwise its TAP or its stack, of which it has at most one as well.
+    /// has at most one; otherwise its TAP, its veth pair or its stack, of which it has at most one as well.
     #[inline]
     pub(crate) fn owner(&self) -> PortOwner {
         match self {
             Self { memif: Some(_), .. } => PortOwner::Memif,
             Self { vhost: Some(_), .. } => PortOwner::Vhost,
             Self { tap: Some(_), .. } => PortOwner::Tap,
+            Self { veth: Some(_), .. } => PortOwner::Veth,
             Self { stack: Some(_), .. } => PortOwner::Stack,
             _ => PortOwner::None,
         }
@@ -112,14 +116,26 @@ impl Port {
         }
     }
 
-    /// The TAP queue for a flow.
-    pub(crate) fn tap_queue(&self, flow: u32) -> Option<BorrowedFd<'_>> {
+    /// The way of a flow to the endpoint's kernel.
+    pub(crate) fn outlet(&self, flow: u32) -> Option<Outlet<'_>> {
+        if let Some(veth) = &self.veth {
+            return Some(Outlet::Socket(veth.as_fd()));
+        }
         let queues = self.tap.as_ref()?.queues();
         let index = flow as usize % queues.len().max(1);
-        queues.get(index).map(AsFd::as_fd)
+        queues.get(index).map(|queue| Outlet::Tap(queue.as_fd()))
     }
 
+    /// Counts what the kernel dropped on the way from its link; on the port's worker only.
+    pub(crate) fn count_lost(&self) {
+        if let Some(veth) = &self.veth {
+            self.counters.overrun(veth.take_lost());
+        }
+    }
+
+    /// On the port's worker only.
     pub(crate) fn status(&self) -> PortStatus {
+        self.count_lost();
         PortStatus {
             id: self.id,
             domain: self.domain,
@@ -130,6 +146,7 @@ impl Port {
             memif: self.memif.as_ref().map(|memif| memif.status.clone()),
             vhost: self.vhost.as_ref().map(|vhost| vhost.status.clone()),
             tap: self.tap.as_ref().map(|tap| tap.name().to_owned()),
+            veth: self.veth.as_ref().map(|veth| veth.link().to_owned()),
             counters: self.counters.read(),
         }
     }

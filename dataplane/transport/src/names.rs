@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use dataplane::offload::VirtioNetHeader;
 use dataplane::stack_port::StackPort;
-use dataplane::tap::{BUFFER_LEN, TapDevice};
+use dataplane::tap::{BUFFER_LEN, HEADER_LEN, TapDevice};
 use rustix::io::Errno;
 use stack::Stack;
 
@@ -74,7 +74,7 @@ impl KernelLink {
         for taken in 0..BURST {
             match self.read() {
                 Read::Frame(len) => {
-                    let (header, frame) = self.buffer[..len].split_at(VirtioNetHeader::LEN);
+                    let (header, frame) = self.buffer[..len].split_at(HEADER_LEN);
                     // The kernel's own: it asks for nothing that was not offered to it.
                     let Ok(offload) = VirtioNetHeader::parse(header) else { continue };
                     stack.receive_from_kernel(now, frame, offload, port);
@@ -96,7 +96,7 @@ impl KernelLink {
         let Some(tap) = &self.tap else { return Read::Gone };
         loop {
             match rustix::io::read(tap, &mut self.buffer[..]) {
-                Ok(len) if len >= VirtioNetHeader::LEN => return Read::Frame(len),
+                Ok(len) if len >= HEADER_LEN => return Read::Frame(len),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Read::Nothing,
                 Err(error) => {
@@ -112,6 +112,6 @@ impl KernelLink {
         let Some(tap) = &self.tap else { return false };
         let header = offload.encode();
         // Fails when the interface is down, or does not believe the frame.
-        rustix::io::writev(tap, &[IoSlice::new(&header), IoSlice::new(frame)]).is_ok()
+        rustix::io::writev(tap, &[IoSlice::new(&header[..HEADER_LEN]), IoSlice::new(frame)]).is_ok()
     }
 }

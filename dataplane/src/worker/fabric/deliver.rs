@@ -11,6 +11,7 @@ use crate::bridge::PortSlot;
 use crate::capture::Direction;
 use crate::offload::{BadOffload, Segment, Segmenter, VirtioNetHeader};
 use crate::packet::flow_hash;
+use crate::tap::HEADER_LEN;
 
 impl Fabric {
     /// Gives a frame to the device that owns the endpoint's address.
@@ -21,8 +22,8 @@ impl Fabric {
             self.deliver_memif(to, frame);
         } else if port.vhost.is_some() {
             self.deliver_vhost(to, frame);
-        } else if port.tap.is_some() {
-            self.deliver_tap(to, frame);
+        } else if port.tap.is_some() || port.veth.is_some() {
+            self.deliver_kernel(to, frame);
         } else if port.stack.is_some() {
             self.deliver_stack(to, frame);
         } else {
@@ -93,7 +94,8 @@ impl Fabric {
         }
     }
 
-    fn deliver_tap(&mut self, to: PortSlot, frame: &Outgoing<'_>) {
+    /// To the kernel of the endpoint, by its TAP or its veth pair.
+    fn deliver_kernel(&mut self, to: PortSlot, frame: &Outgoing<'_>) {
         let length = frame.len();
         if self.writer.reserve(length).is_none() {
             self.flush_taps();
@@ -141,12 +143,12 @@ impl Fabric {
     fn flush_taps(&mut self) {
         let ports = &self.ports;
         let port = |token: TapToken| ports.get(usize::from(token.port.0))?.as_ref();
-        let results = self.writer.flush(|token| port(token)?.tap_queue(token.flow));
+        let results = self.writer.flush(|token| port(token)?.outlet(token.flow));
         for (token, result) in results {
             let Some(port) = port(token) else { continue };
             match result {
                 Ok(written) => {
-                    port.counters.transmitted(written - VirtioNetHeader::LEN.min(written));
+                    port.counters.transmitted(written - HEADER_LEN.min(written));
                 }
                 Err(error) => port.counters.dropped(error.reason()),
             }

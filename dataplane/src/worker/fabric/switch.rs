@@ -57,15 +57,15 @@ impl Fabric {
         self.copy = bytes;
     }
 
-    /// A frame that the endpoint's kernel sent.
-    pub(crate) fn ingress_tap(
+    /// A frame that the endpoint's kernel sent, by a TAP or a veth pair.
+    pub(crate) fn ingress_kernel(
         &mut self,
         from: PortSlot,
         offload: Result<VirtioNetHeader, BadOffload>,
         bytes: &mut [u8],
     ) {
         let Some(port) = self.port(from) else { return };
-        if port.owner() != PortOwner::Tap {
+        if !matches!(port.owner(), PortOwner::Tap | PortOwner::Veth) {
             port.counters.received(bytes.len());
             return port.counters.dropped(DropReason::NotOwner);
         }
