@@ -162,6 +162,18 @@ pub enum AttachKind {
     /// The same, and a vhost-user device for a virtual machine or a DPDK program.
     #[serde(rename = "vhost-user")]
     VhostUser,
+    /// An end of a veth pair, whose other end is on the host: any image works at once, without TAPs.
+    Veth,
+}
+
+impl AttachKind {
+    /// Whether the container's kernel sends and receives by the endpoint.
+    pub fn has_kernel(self) -> bool {
+        match self {
+            Self::Auto | Self::Veth => true,
+            Self::Userspace | Self::VhostUser => false,
+        }
+    }
 }
 
 impl fmt::Display for AttachKind {
@@ -170,6 +182,7 @@ impl fmt::Display for AttachKind {
             Self::Auto => "auto",
             Self::Userspace => "userspace",
             Self::VhostUser => "vhost-user",
+            Self::Veth => "veth",
         })
     }
 }
@@ -235,10 +248,7 @@ pub struct NetworkSpec {
 impl NetworkSpec {
     /// What carries TCP of an endpoint that is attached like this; `None` is the container's kernel.
     pub fn tcp_of(&self, attach: AttachKind) -> Option<TcpStack> {
-        match attach {
-            AttachKind::Auto => None,
-            AttachKind::Userspace | AttachKind::VhostUser => Some(self.tcp),
-        }
+        (!attach.has_kernel()).then_some(self.tcp)
     }
 }
 

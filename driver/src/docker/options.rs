@@ -112,9 +112,10 @@ pub const NETWORK: &[OptionSpec<NetworkOptions>] = &[
         key: "attach",
         values: ATTACH,
         default: "auto",
-        doc: "What eth0 is in the containers: a TAP that works with any image (auto), or a link \
-              that only shows the address while all packets go through memif (userspace), or \
-              through a vhost-user socket as well (vhost-user).",
+        doc: "What eth0 is in the containers: a TAP that works with any image (auto), an end of a veth \
+              pair that does so on hosts without TAPs (veth), or a link that only shows the address \
+              while all packets go through memif (userspace), or through a vhost-user socket as well \
+              (vhost-user).",
         apply: |options, text| text.attach().map(|kind| options.attach = kind),
     },
     OptionSpec {
@@ -253,8 +254,11 @@ pub const ENDPOINT: &[OptionSpec<EndpointOptions>] = &[
 ];
 
 /// The attach kinds of this build.
-const ATTACH: &str =
-    if cfg!(feature = "vhost-user") { "auto|userspace|vhost-user" } else { "auto|userspace" };
+const ATTACH: &str = if cfg!(feature = "vhost-user") {
+    "auto|userspace|veth|vhost-user"
+} else {
+    "auto|userspace|veth"
+};
 
 /// Why options were refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -416,6 +420,7 @@ impl Text {
         match self.0.to_ascii_lowercase().as_str() {
             "auto" => Ok(AttachKind::Auto),
             "userspace" => Ok(AttachKind::Userspace),
+            "veth" => Ok(AttachKind::Veth),
             "vhost-user" if cfg!(feature = "vhost-user") => Ok(AttachKind::VhostUser),
             _ => Err(ATTACH),
         }
@@ -513,6 +518,7 @@ mod tests {
             assert!(network(&json!({"isolation": on})).unwrap().isolation);
         }
         assert_eq!(network(&json!({"attach": "userspace"})).unwrap().attach, AttachKind::Userspace);
+        assert_eq!(network(&json!({"attach": "veth"})).unwrap().attach, AttachKind::Veth);
         assert_eq!(network(&json!({"tcp": "VCL"})).unwrap().tcp, TcpStack::Vcl);
         assert_eq!(network(&json!(null)).unwrap(), NetworkOptions::default());
     }

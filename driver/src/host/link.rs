@@ -9,12 +9,13 @@ use dataplane::MacAddr;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    AfSpecInet, AfSpecUnspec, InetDevConf, InfoKind, LinkAttribute, LinkExtentMask, LinkFlags,
-    LinkInfo, LinkMessage,
+    AfSpecInet, AfSpecUnspec, InetDevConf, InfoData, InfoKind, InfoVeth, LinkAttribute,
+    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
 use rustix::io::Errno;
 
 use super::rtnetlink::Route;
+use super::seclusion;
 use crate::model::IfName;
 
 /// A network device as the kernel shows it.
@@ -67,7 +68,12 @@ impl LinkError {
     }
 
     fn is(&self, errno: Errno) -> bool {
-        self.source.raw_os_error() == Some(errno.raw_os_error())
+        is(&self.source, errno)
+    }
+
+    /// Whether the kernel does not have what was asked for: a kind of device, a queueing discipline, a filter.
+    pub fn is_unknown_kind(&self) -> bool {
+        self.is(Errno::NOENT) || self.is(Errno::OPNOTSUPP)
     }
 }
 
@@ -84,17 +90,26 @@ impl Links {
         Ok(Self { route })
     }
 
-    /// Whether the kernel can make `dummy` devices. Its module is loaded, nothing is made: the request
-    /// names an impossible Ethernet address, which only a known kind gets to look at.
+    /// Whether the kernel can make `dummy` devices.
     pub fn dummy_available(&mut self) -> Result<bool, LinkError> {
-        let mut message = dummy("dvprobe");
+        self.is_available(dummy(PROBE), "dummy links")
+    }
+
+    /// Whether the kernel can make veth pairs.
+    pub fn veth_available(&mut self) -> Result<bool, LinkError> {
+        self.is_available(of_kind(PROBE, InfoKind::Veth), "veth pairs")
+    }
+
+    /// Whether the kernel knows a kind of device. Its module is loaded, nothing is made: the request
+    /// names an impossible Ethernet address, which only a known kind gets to look at.
+    fn is_available(&mut self, mut message: LinkMessage, what: &str) -> Result<bool, LinkError> {
         message.attributes.push(LinkAttribute::Address(MacAddr::BROADCAST.0.to_vec()));
-        match self.create(message, || "ask for dummy links".to_owned()) {
+        match self.create(message, || format!("ask for {what}")) {
             Err(error) if error.is(Errno::ADDRNOTAVAIL) => Ok(true),
             Err(error) if error.is(Errno::OPNOTSUPP) => Ok(false),
             Err(error) => Err(error),
             Ok(()) => {
-                let made = self.find("dvprobe")?;
+                let made = self.find(PROBE)?;
                 made.map_or(Ok(()), |link| self.delete(link.index))?;
                 Ok(true)
             }
@@ -104,6 +119,42 @@ impl Links {
     /// Makes a `dummy` device, which drops what is sent to it.
     pub fn create_dummy(&mut self, name: &IfName) -> Result<(), LinkError> {
         self.create(dummy(name.as_str()), || format!("create the dummy link {name}"))
+    }
+
+    /// Makes a pair of devices: what is sent by one arrives at the other. Both go with either.
+    pub fn create_veth(&mut self, name: &IfName, peer: &IfName) -> Result<(), LinkError> {
+        let mut message = of_kind(name.as_str(), InfoKind::Veth);
+        let mut other = LinkMessage::default();
+        other.attributes.push(LinkAttribute::IfName(peer.as_str().to_owned()));
+        for attribute in &mut message.attributes {
+            if let LinkAttribute::LinkInfo(info) = attribute {
+                info.push(LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other.clone()))));
+            }
+        }
+        self.create(message, || format!("create the veth pair {name} and {peer}"))
+    }
+
+    /// Leaves a device to packet sockets: what arrives at it goes to them and no further, and the kernel says
+    /// nothing by it on its own account. May be repeated. Before the device is up for the first time, it holds
+    /// for every frame.
+    ///
+    /// Frames are dropped by a filter at the queueing discipline `ingress`, which the kernel asks after packet
+    /// sockets (`__netif_receive_skb_core`); it goes with the device. Without an IPv6 address of its own the
+    /// device sends no solicitations and no reports either, and an IPv4 address it never had.
+    pub fn seclude(&mut self, index: u32) -> Result<(), LinkError> {
+        let failed = |what: &'static str| move || format!("{what} link {index}");
+        match self.route.change(RouteNetlinkMessage::SetLink(seclusion::without_ipv6(index)), 0) {
+            // A kernel without IPv6.
+            Err(error) if is(&error, Errno::AFNOSUPPORT) => {}
+            outcome => failing(outcome, failed("keep IPv6 from"))?,
+        }
+        let discipline = RouteNetlinkMessage::NewQueueDiscipline(seclusion::ingress(index));
+        match self.route.change(discipline, NLM_F_CREATE | NLM_F_EXCL) {
+            Err(error) if is(&error, Errno::EXIST) => {}
+            outcome => failing(outcome, failed("set the queueing discipline `ingress` of"))?,
+        }
+        let filter = RouteNetlinkMessage::NewTrafficFilter(seclusion::drop_all(index));
+        failing(self.route.change(filter, NLM_F_CREATE), failed("set the filter `bpf` of"))
     }
 
     /// The device with this name.
@@ -173,14 +224,25 @@ fn failing<T>(outcome: io::Result<T>, action: impl FnOnce() -> String) -> Result
     outcome.map_err(|source| LinkError { action: action(), source })
 }
 
-fn no_device(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::NODEV.raw_os_error())
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
 }
 
+fn no_device(error: &io::Error) -> bool {
+    is(error, Errno::NODEV)
+}
+
+/// The name of a device that is asked for and never made.
+const PROBE: &str = "dvprobe";
+
 fn dummy(name: &str) -> LinkMessage {
+    of_kind(name, InfoKind::Dummy)
+}
+
+fn of_kind(name: &str, kind: InfoKind) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::IfName(name.to_owned()));
-    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Dummy)]));
+    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
     message
 }
 

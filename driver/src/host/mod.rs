@@ -20,6 +20,7 @@ pub mod netns;
 pub mod nft;
 pub mod root;
 mod rtnetlink;
+mod seclusion;
 pub mod socket;
 pub mod sysctl;
 pub mod watch;

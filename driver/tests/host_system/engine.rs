@@ -21,6 +21,9 @@ use crate::fixture::{Sandbox, eventually, root_or_skip, run};
 
 const OWNER: &str = "dvtest";
 
+/// The kinds of endpoints at which a container has its kernel.
+const KERNEL_KINDS: [AttachKind; 2] = [AttachKind::Auto, AttachKind::Veth];
+
 /// An id that no other test, of this or another process, uses at the same time.
 fn unique_id() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -76,6 +79,14 @@ fn key(sandbox: &Sandbox) -> SandboxKey {
 
 fn host_link(name: &IfName) -> Option<Link> {
     Links::open().unwrap().find(name.as_str()).unwrap()
+}
+
+/// Nothing is left on the host of an endpoint: no link, and no other end of one.
+fn no_link(endpoint: &EndpointId) {
+    for prefix in ["dv", "dvh"] {
+        let name = format!("{prefix}{}", endpoint.short());
+        assert_eq!(host_link(&name.parse().unwrap()), None);
+    }
 }
 
 fn settled(engine: &EmbeddedEngine, endpoint: &EndpointId, interface: &str) -> bool {
@@ -137,7 +148,7 @@ fn detach(engine: &EmbeddedEngine, attached: &Attached) {
     attached.sandbox.release("eth0", attached.link.as_str());
     engine.delete_endpoint(&attached.endpoint.id).unwrap();
     engine.delete_network(&attached.network.id).unwrap();
-    assert_eq!(host_link(&attached.link), None);
+    no_link(&attached.endpoint.id);
 }
 
 #[test]
@@ -155,51 +166,54 @@ fn a_container_of_an_old_engine_from_join_to_removal() {
     if !root_or_skip("a_container_of_an_old_engine_from_join_to_removal") {
         return;
     }
-    let engine = start();
-    let network = network();
-    let endpoint = endpoint(&network, 2, AttachKind::Auto);
-    let mut sandbox = Sandbox::absent();
-    for _ in 0..2 {
-        engine.create_network(&network).unwrap();
-        engine.create_endpoint(&endpoint).unwrap();
-    }
-    let attachment = engine.join(&endpoint.id, &key(&sandbox)).unwrap();
-    assert_eq!(engine.join(&endpoint.id, &key(&sandbox)).unwrap(), attachment);
-    let made = host_link(&attachment.link).unwrap();
-    assert_eq!((made.mac, made.mtu), (Some(endpoint.mac), 1400));
-    assert_eq!(made.alias, Some(format!("{OWNER}:{}", endpoint.id)));
-    assert!(engine.sandbox_alive(&endpoint.id, &key(&sandbox)).unwrap());
+    for kind in KERNEL_KINDS {
+        let engine = start();
+        let network = network();
+        let endpoint = endpoint(&network, 2, kind);
+        let mut sandbox = Sandbox::absent();
+        for _ in 0..2 {
+            engine.create_network(&network).unwrap();
+            engine.create_endpoint(&endpoint).unwrap();
+        }
+        let attachment = engine.join(&endpoint.id, &key(&sandbox)).unwrap();
+        assert_eq!(engine.join(&endpoint.id, &key(&sandbox)).unwrap(), attachment);
+        let made = host_link(&attachment.link).unwrap();
+        assert_eq!((made.mac, made.mtu), (Some(endpoint.mac), 1400));
+        assert_eq!(made.alias, Some(format!("{OWNER}:{}", endpoint.id)));
+        assert!(engine.sandbox_alive(&endpoint.id, &key(&sandbox)).unwrap());
 
-    sandbox.create_file();
-    sandbox.mount();
-    eventually("the plain sockets are bound", || {
-        sandbox.sockets() == ["@dockervpp/info", "@dockervpp/memif", "@dockervpp/session"]
-    });
-    configure(&sandbox, &attachment.link, "eth3", &endpoint);
-    eventually("all sockets are bound", || sandbox.sockets().len() == 6);
-    eventually("the interface is known", || settled(&engine, &endpoint.id, "eth3"));
-    for socket in ["dockervpp/info", "dockervpp/eth3/info"] {
-        let document = info(&sandbox, socket);
-        assert_eq!(document["interface"], "eth3");
-        assert_eq!(document["ipv4"]["address"], "10.99.0.2");
-        assert_eq!(document["sockets"]["memif"], "@dockervpp/eth3/memif");
-    }
-    let status = engine.endpoint_status(&endpoint.id).unwrap().unwrap();
-    assert_eq!((status.owner, status.sockets.len()), ("tap", 6));
-    assert!(gateway_answers(&sandbox));
+        sandbox.create_file();
+        sandbox.mount();
+        eventually("the plain sockets are bound", || {
+            sandbox.sockets() == ["@dockervpp/info", "@dockervpp/memif", "@dockervpp/session"]
+        });
+        configure(&sandbox, &attachment.link, "eth3", &endpoint);
+        eventually("all sockets are bound", || sandbox.sockets().len() == 6);
+        eventually("the interface is known", || settled(&engine, &endpoint.id, "eth3"));
+        for socket in ["dockervpp/info", "dockervpp/eth3/info"] {
+            let document = info(&sandbox, socket);
+            assert_eq!(document["interface"], "eth3");
+            assert_eq!(document["ipv4"]["address"], "10.99.0.2");
+            assert_eq!(document["sockets"]["memif"], "@dockervpp/eth3/memif");
+        }
+        let status = engine.endpoint_status(&endpoint.id).unwrap().unwrap();
+        let owner = if kind == AttachKind::Veth { "veth" } else { "tap" };
+        assert_eq!((status.owner, status.sockets.len()), (owner, 6));
+        assert!(gateway_answers(&sandbox));
 
-    engine.leave(&endpoint.id).unwrap();
-    engine.leave(&endpoint.id).unwrap();
-    assert_eq!(sandbox.sockets(), Vec::<String>::new());
-    sandbox.release("eth3", attachment.link.as_str());
-    sandbox.remove();
-    assert!(!engine.sandbox_alive(&endpoint.id, &key(&sandbox)).unwrap());
-    for _ in 0..2 {
-        engine.delete_endpoint(&endpoint.id).unwrap();
-        engine.delete_network(&network.id).unwrap();
+        engine.leave(&endpoint.id).unwrap();
+        engine.leave(&endpoint.id).unwrap();
+        assert_eq!(sandbox.sockets(), Vec::<String>::new());
+        sandbox.release("eth3", attachment.link.as_str());
+        sandbox.remove();
+        assert!(!engine.sandbox_alive(&endpoint.id, &key(&sandbox)).unwrap());
+        for _ in 0..2 {
+            engine.delete_endpoint(&endpoint.id).unwrap();
+            engine.delete_network(&network.id).unwrap();
+        }
+        no_link(&endpoint.id);
+        assert!(engine.endpoint_status(&endpoint.id).unwrap().is_none());
     }
-    assert_eq!(host_link(&attachment.link), None);
-    assert!(engine.endpoint_status(&endpoint.id).unwrap().is_none());
 }
 
 #[test]
@@ -306,25 +320,27 @@ fn a_new_agent_takes_up_what_the_former_left() {
     if !root_or_skip("a_new_agent_takes_up_what_the_former_left") {
         return;
     }
-    let former = start();
-    let attached = attach(&former, AttachKind::Auto);
-    assert!(gateway_answers(&attached.sandbox));
-    drop(former);
-    assert!(attached.sandbox.sockets().is_empty());
-    assert!(!gateway_answers(&attached.sandbox));
+    for kind in KERNEL_KINDS {
+        let former = start();
+        let attached = attach(&former, kind);
+        assert!(gateway_answers(&attached.sandbox));
+        drop(former);
+        assert!(attached.sandbox.sockets().is_empty());
+        assert!(!gateway_answers(&attached.sandbox));
 
-    let engine = start();
-    engine.create_network(&attached.network).unwrap();
-    engine.create_endpoint(&attached.endpoint).unwrap();
-    for _ in 0..2 {
-        let restored = engine.rejoin(&attached.endpoint.id, &key(&attached.sandbox)).unwrap();
-        assert_eq!(restored, Restored::Running);
+        let engine = start();
+        engine.create_network(&attached.network).unwrap();
+        engine.create_endpoint(&attached.endpoint).unwrap();
+        for _ in 0..2 {
+            let restored = engine.rejoin(&attached.endpoint.id, &key(&attached.sandbox)).unwrap();
+            assert_eq!(restored, Restored::Running);
+        }
+        assert_eq!(attached.sandbox.sockets().len(), 6);
+        assert!(settled(&engine, &attached.endpoint.id, "eth0"));
+        assert!(gateway_answers(&attached.sandbox));
+        assert_eq!(info(&attached.sandbox, "dockervpp/info")["interface"], "eth0");
+        detach(&engine, &attached);
     }
-    assert_eq!(attached.sandbox.sockets().len(), 6);
-    assert!(settled(&engine, &attached.endpoint.id, "eth0"));
-    assert!(gateway_answers(&attached.sandbox));
-    assert_eq!(info(&attached.sandbox, "dockervpp/info")["interface"], "eth0");
-    detach(&engine, &attached);
 }
 
 #[test]
@@ -349,26 +365,28 @@ fn a_new_agent_goes_on_waiting_for_a_container_that_is_starting() {
     if !root_or_skip("a_new_agent_goes_on_waiting_for_a_container_that_is_starting") {
         return;
     }
-    let (network, mut sandbox) = (network(), Sandbox::absent());
-    let endpoint = endpoint(&network, 2, AttachKind::Auto);
-    let former = start();
-    former.create_network(&network).unwrap();
-    former.create_endpoint(&endpoint).unwrap();
-    let link = former.join(&endpoint.id, &key(&sandbox)).unwrap().link;
-    drop(former);
+    for kind in KERNEL_KINDS {
+        let (network, mut sandbox) = (network(), Sandbox::absent());
+        let endpoint = endpoint(&network, 2, kind);
+        let former = start();
+        former.create_network(&network).unwrap();
+        former.create_endpoint(&endpoint).unwrap();
+        let link = former.join(&endpoint.id, &key(&sandbox)).unwrap().link;
+        drop(former);
 
-    let engine = start();
-    engine.create_network(&network).unwrap();
-    engine.create_endpoint(&endpoint).unwrap();
-    assert_eq!(engine.rejoin(&endpoint.id, &key(&sandbox)).unwrap(), Restored::Running);
-    assert!(engine.sandbox_alive(&endpoint.id, &key(&sandbox)).unwrap());
-    sandbox.create_file();
-    sandbox.mount();
-    configure(&sandbox, &link, "eth0", &endpoint);
-    eventually("all sockets are bound", || sandbox.sockets().len() == 6);
-    assert!(gateway_answers(&sandbox));
-    eventually("the interface is known", || settled(&engine, &endpoint.id, "eth0"));
-    detach(&engine, &Attached { network, endpoint, sandbox, link });
+        let engine = start();
+        engine.create_network(&network).unwrap();
+        engine.create_endpoint(&endpoint).unwrap();
+        assert_eq!(engine.rejoin(&endpoint.id, &key(&sandbox)).unwrap(), Restored::Running);
+        assert!(engine.sandbox_alive(&endpoint.id, &key(&sandbox)).unwrap());
+        sandbox.create_file();
+        sandbox.mount();
+        configure(&sandbox, &link, "eth0", &endpoint);
+        eventually("all sockets are bound", || sandbox.sockets().len() == 6);
+        assert!(gateway_answers(&sandbox));
+        eventually("the interface is known", || settled(&engine, &endpoint.id, "eth0"));
+        detach(&engine, &Attached { network, endpoint, sandbox, link });
+    }
 }
 
 #[test]
@@ -376,25 +394,27 @@ fn a_container_that_came_and_ended_while_no_agent_ran_is_gone() {
     if !root_or_skip("a_container_that_came_and_ended_while_no_agent_ran_is_gone") {
         return;
     }
-    let (network, mut sandbox) = (network(), Sandbox::absent());
-    let endpoint = endpoint(&network, 2, AttachKind::Auto);
-    let former = start();
-    former.create_network(&network).unwrap();
-    former.create_endpoint(&endpoint).unwrap();
-    let link = former.join(&endpoint.id, &key(&sandbox)).unwrap().link;
-    drop(former);
-    sandbox.create_file();
-    sandbox.mount();
-    configure(&sandbox, &link, "eth0", &endpoint);
-    sandbox.release("eth0", link.as_str());
-    sandbox.remove();
+    for kind in KERNEL_KINDS {
+        let (network, mut sandbox) = (network(), Sandbox::absent());
+        let endpoint = endpoint(&network, 2, kind);
+        let former = start();
+        former.create_network(&network).unwrap();
+        former.create_endpoint(&endpoint).unwrap();
+        let link = former.join(&endpoint.id, &key(&sandbox)).unwrap().link;
+        drop(former);
+        sandbox.create_file();
+        sandbox.mount();
+        configure(&sandbox, &link, "eth0", &endpoint);
+        sandbox.release("eth0", link.as_str());
+        sandbox.remove();
 
-    let engine = start();
-    engine.create_network(&network).unwrap();
-    engine.create_endpoint(&endpoint).unwrap();
-    assert_eq!(engine.rejoin(&endpoint.id, &key(&sandbox)).unwrap(), Restored::Gone);
-    engine.delete_endpoint(&endpoint.id).unwrap();
-    assert_eq!(host_link(&link), None);
+        let engine = start();
+        engine.create_network(&network).unwrap();
+        engine.create_endpoint(&endpoint).unwrap();
+        assert_eq!(engine.rejoin(&endpoint.id, &key(&sandbox)).unwrap(), Restored::Gone);
+        engine.delete_endpoint(&endpoint.id).unwrap();
+        no_link(&endpoint.id);
+    }
 }
 
 #[test]
@@ -402,21 +422,23 @@ fn a_container_that_ended_meanwhile_is_gone() {
     if !root_or_skip("a_container_that_ended_meanwhile_is_gone") {
         return;
     }
-    let former = start();
-    let mut attached = attach(&former, AttachKind::Auto);
-    drop(former);
-    attached.sandbox.release("eth0", attached.link.as_str());
+    for kind in KERNEL_KINDS {
+        let former = start();
+        let mut attached = attach(&former, kind);
+        drop(former);
+        attached.sandbox.release("eth0", attached.link.as_str());
 
-    let engine = start();
-    engine.create_network(&attached.network).unwrap();
-    engine.create_endpoint(&attached.endpoint).unwrap();
-    let rejoin = || engine.rejoin(&attached.endpoint.id, &key(&attached.sandbox)).unwrap();
-    assert_eq!(rejoin(), Restored::Gone, "disconnected from a container that runs");
-    attached.sandbox.remove();
-    let rejoin = || engine.rejoin(&attached.endpoint.id, &key(&attached.sandbox)).unwrap();
-    assert_eq!(rejoin(), Restored::Gone, "the namespace is gone too");
-    engine.delete_endpoint(&attached.endpoint.id).unwrap();
-    assert_eq!(host_link(&attached.link), None);
+        let engine = start();
+        engine.create_network(&attached.network).unwrap();
+        engine.create_endpoint(&attached.endpoint).unwrap();
+        let rejoin = || engine.rejoin(&attached.endpoint.id, &key(&attached.sandbox)).unwrap();
+        assert_eq!(rejoin(), Restored::Gone, "disconnected from a container that runs");
+        attached.sandbox.remove();
+        let rejoin = || engine.rejoin(&attached.endpoint.id, &key(&attached.sandbox)).unwrap();
+        assert_eq!(rejoin(), Restored::Gone, "the namespace is gone too");
+        engine.delete_endpoint(&attached.endpoint.id).unwrap();
+        no_link(&attached.endpoint.id);
+    }
 }
 
 #[test]
@@ -491,23 +513,27 @@ fn a_sweep_removes_links_of_forgotten_endpoints_only() {
     if !root_or_skip("a_sweep_removes_links_of_forgotten_endpoints_only") {
         return;
     }
-    let owner = format!("dvsweep{}", std::process::id());
-    let options = options(owner);
-    let former = EmbeddedEngine::start(options.clone()).unwrap();
-    let (network, sandbox) = (network(), Sandbox::absent());
-    former.create_network(&network).unwrap();
-    let [kept, lost] = [2, 3].map(|host| endpoint(&network, host, AttachKind::Auto));
-    let [kept_link, lost_link] = [&kept, &lost].map(|endpoint| {
-        former.create_endpoint(endpoint).unwrap();
-        former.join(&endpoint.id, &key(&sandbox)).unwrap().link
-    });
-    drop(former);
+    for kind in KERNEL_KINDS {
+        let owner = format!("dvsweep{}", std::process::id());
+        let options = options(owner);
+        let former = EmbeddedEngine::start(options.clone()).unwrap();
+        let (network, sandbox) = (network(), Sandbox::absent());
+        former.create_network(&network).unwrap();
+        let [kept, lost] = [2, 3].map(|host| endpoint(&network, host, kind));
+        let [kept_link, lost_link] = [&kept, &lost].map(|endpoint| {
+            former.create_endpoint(endpoint).unwrap();
+            former.join(&endpoint.id, &key(&sandbox)).unwrap().link
+        });
+        drop(former);
 
-    let engine = EmbeddedEngine::start(options).unwrap();
-    assert_eq!(engine.sweep(&|id| *id == kept.id).unwrap(), 1);
-    assert_eq!(host_link(&lost_link), None);
-    assert!(host_link(&kept_link).is_some());
-    assert_eq!(engine.sweep(&|_| false).unwrap(), 1);
+        let engine = EmbeddedEngine::start(options).unwrap();
+        assert_eq!(engine.sweep(&|id| *id == kept.id).unwrap(), 1);
+        no_link(&lost.id);
+        assert_ne!(lost_link, kept_link);
+        assert!(host_link(&kept_link).is_some());
+        assert_eq!(engine.sweep(&|_| false).unwrap(), 1);
+        no_link(&kept.id);
+    }
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use dockervpp::host::link::{LinkChange, Links};
 use dockervpp::model::IfName;
 
-use crate::fixture::{Sandbox, root_or_skip, run};
+use crate::fixture::{Sandbox, eventually, root_or_skip, run};
 
 const ALIAS: &str = "dockervpp-test:links";
 
 #[test]
-fn asking_for_dummy_links_makes_nothing() {
-    if !root_or_skip("asking_for_dummy_links_makes_nothing") {
+fn asking_for_kinds_of_links_makes_nothing() {
+    if !root_or_skip("asking_for_kinds_of_links_makes_nothing") {
         return;
     }
     let sandbox = Sandbox::mounted();
@@ -19,6 +19,7 @@ fn asking_for_dummy_links_makes_nothing() {
             let mut links = Links::open().unwrap();
             let before = links.list().unwrap();
             links.dummy_available().unwrap();
+            links.veth_available().unwrap();
             assert_eq!(links.list().unwrap(), before);
         })
         .unwrap();
@@ -75,4 +76,46 @@ fn a_dummy_link_is_made_where_the_kernel_has_the_kind() {
             assert_eq!(links.find(name.as_str()).unwrap().is_some(), available);
         })
         .unwrap();
+}
+
+/// What arrives at a secluded link is answered by nobody; both ends of a pair go together.
+#[test]
+fn a_secluded_link_is_no_station() {
+    if !root_or_skip("a_secluded_link_is_no_station") {
+        return;
+    }
+    let mut host = Links::open().unwrap();
+    let names = ["a", "b"].map(|end| format!("dvl{}{end}", std::process::id() % 1_000_000));
+    let [here, there] = names.each_ref().map(|name| name.parse::<IfName>().unwrap());
+    if !host.veth_available().unwrap() {
+        assert!(host.create_veth(&here, &there).is_err());
+        return;
+    }
+    host.create_veth(&here, &there).unwrap();
+    let (station, asker) = (Sandbox::mounted(), Sandbox::mounted());
+    station.adopt(here.as_str(), "here");
+    asker.adopt(there.as_str(), "there");
+    for command in ["link set lo up", "address add 10.98.0.1/32 dev lo", "link set here up"] {
+        station.command(&[&["ip"][..], &command.split(' ').collect::<Vec<_>>()].concat());
+    }
+    for command in ["link set there up", "address add 10.98.0.2/24 dev there"] {
+        asker.command(&[&["ip"][..], &command.split(' ').collect::<Vec<_>>()].concat());
+    }
+    station.command(&["ip", "route", "add", "10.98.0.2", "dev", "here"]);
+    let answers = || {
+        let namespace = format!("--net={}", asker.path().display());
+        let ping = ["ping", "-c", "1", "-W", "1", "10.98.0.1"];
+        let mut command = std::process::Command::new("nsenter");
+        command.arg(namespace).args(ping).output().unwrap().status.success()
+    };
+    eventually("the address is found", answers);
+    let mut links = station.open().run(Links::open).unwrap().unwrap();
+    let end = links.find("here").unwrap().unwrap();
+    for _ in 0..2 {
+        links.seclude(end.index).unwrap();
+    }
+    assert!(!answers());
+    links.delete(end.index).unwrap();
+    let mut others = asker.open().run(Links::open).unwrap().unwrap();
+    assert_eq!(others.find("there").unwrap(), None, "a pair goes together");
 }

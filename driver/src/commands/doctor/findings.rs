@@ -19,6 +19,7 @@ const OLDEST_DOCKER: (u32, u32) = (20, 10);
 const OPEN_FILES: u64 = 1024;
 
 const CAP_NET_ADMIN: u32 = 12;
+const CAP_NET_RAW: u32 = 13;
 const CAP_SYS_ADMIN: u32 = 21;
 
 /// How bad a finding is.
@@ -104,6 +105,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
         privileges(facts),
         tun(&facts.tun),
         dummy(&facts.dummy),
+        veth(&facts.veth, facts.capabilities),
         io_uring(facts.io_uring_disabled),
         sealing(&facts.sealing),
         docker(&facts.docker),
@@ -168,6 +170,22 @@ fn dummy(dummy: &Result<bool, Trouble>) -> Finding {
             )
             .fix("modprobe dummy"),
         Err(trouble) => Finding::info("dummy", format!("cannot be asked for: {}", trouble.words)),
+    }
+}
+
+fn veth(veth: &Result<bool, Trouble>, capabilities: u64) -> Finding {
+    let refused = "endpoints of kind `veth` cannot be attached; those of kind `auto` can";
+    match veth {
+        Ok(true) if capabilities & (1 << CAP_NET_RAW) == 0 => {
+            Finding::info("veth", "packet sockets need CAP_NET_RAW")
+                .means(refused)
+                .fix("give the container or service that runs this CAP_NET_RAW")
+        }
+        Ok(true) => Finding::ok("veth", "the kernel makes veth pairs and packet sockets"),
+        Ok(false) => Finding::info("veth", "the kernel makes no veth pairs")
+            .means(refused)
+            .fix("modprobe veth"),
+        Err(trouble) => Finding::info("veth", format!("cannot be asked for: {}", trouble.words)),
     }
 }
 
@@ -332,6 +350,7 @@ mod tests {
             capabilities: u64::MAX,
             tun: Ok(()),
             dummy: Ok(true),
+            veth: Ok(true),
             io_uring_disabled: Some(0),
             sealing: Ok(()),
             plugin_directory: directory(Standing::Writable),
@@ -385,6 +404,7 @@ mod tests {
             facts.capabilities = 0;
             facts.tun = Err(trouble(io::ErrorKind::NotFound));
             facts.dummy = Ok(false);
+            facts.veth = Ok(false);
             facts.io_uring_disabled = Some(2);
             facts.sealing = Err(refused());
             facts.plugin_directory = directory(Standing::ReadOnly);
@@ -399,6 +419,7 @@ mod tests {
                 ("privileges", Verdict::Problem),
                 ("tun", Verdict::Problem),
                 ("dummy", Verdict::Info),
+                ("veth", Verdict::Info),
                 ("io-uring", Verdict::Warning),
                 ("sealing", Verdict::Problem),
                 ("docker", Verdict::Problem),
@@ -413,7 +434,7 @@ mod tests {
 
     #[test]
     fn one_missing_capability_is_named() {
-        let findings = after(|facts| facts.capabilities = 1 << CAP_NET_ADMIN);
+        let findings = after(|facts| facts.capabilities = 1 << CAP_NET_ADMIN | 1 << CAP_NET_RAW);
         assert_eq!(verdicts(&findings), [("privileges", Verdict::Problem)]);
         assert!(findings[0].seen.ends_with("without CAP_SYS_ADMIN"), "{}", findings[0].seen);
     }

@@ -15,7 +15,7 @@ use super::DoctorArgs;
 use crate::control::Info;
 use crate::control::client::{Client, ClientError};
 use crate::host::command::{self, CommandError};
-use crate::host::link::Links;
+use crate::host::link::{LinkError, Links};
 use crate::host::nft;
 use crate::reconcile::DockerView;
 
@@ -58,6 +58,8 @@ pub struct Facts {
     pub tun: Result<(), Trouble>,
     /// Whether the kernel makes `dummy` links.
     pub dummy: Result<bool, Trouble>,
+    /// Whether the kernel makes veth pairs.
+    pub veth: Result<bool, Trouble>,
     /// `kernel.io_uring_disabled`; `None` where the setting does not exist.
     pub io_uring_disabled: Option<u32>,
     /// Whether memory can be sealed against shrinking.
@@ -192,7 +194,8 @@ pub fn look(arguments: &DoctorArgs) -> Facts {
             .open("/dev/net/tun")
             .map(drop)
             .map_err(Trouble::from),
-        dummy: dummy(),
+        dummy: available(Links::dummy_available),
+        veth: available(Links::veth_available),
         io_uring_disabled: number_in("/proc/sys/kernel/io_uring_disabled"),
         sealing: sealing().map_err(|errno| io::Error::from(errno).into()),
         plugin_directory: directory(plugins),
@@ -217,8 +220,8 @@ fn capabilities() -> u64 {
     bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
 }
 
-fn dummy() -> Result<bool, Trouble> {
-    let answer = Links::open().and_then(|mut links| links.dummy_available());
+fn available(ask: fn(&mut Links) -> Result<bool, LinkError>) -> Result<bool, Trouble> {
+    let answer = Links::open().and_then(|mut links| ask(&mut links));
     answer.map_err(|error| error.into_source().into())
 }
 

@@ -14,7 +14,7 @@ use session::layout::RingSize;
 use transport::{Host, HostCounters};
 
 use super::error::{from_netns, none_if_gone};
-use super::eth::{Former, LinkMaker, ServedBy, link_name};
+use super::eth::{Former, KernelEnd, LinkMaker, ServedBy, link_name};
 use super::info::document;
 use super::info_server::InfoServer;
 use super::rooms::Rooms;
@@ -100,10 +100,7 @@ impl Endpoint {
             network: self.session_network,
             ipv4: self.spec.ipv4.map(|net| net.addr()),
             ipv6: self.spec.ipv6.map(|net| net.addr()),
-            kernel: match self.spec.attach {
-                AttachKind::Auto => true,
-                AttachKind::Userspace | AttachKind::VhostUser => false,
-            },
+            kernel: self.spec.attach.has_kernel(),
             isolated: self.network.isolation,
             ring_size: ring.map_or(RingSize::DEFAULT, |ring| ring.0),
             limits: broker::Limits {
@@ -183,8 +180,8 @@ impl Services {
             return Ok(attachment);
         }
         let served_by = self.served_by(endpoint);
-        let tap = self.links.make(&endpoint.spec, endpoint.network.mtu, served_by)?;
-        let attached = self.attach_port(endpoint, tap);
+        let end = self.links.make(&endpoint.spec, endpoint.network.mtu, served_by)?;
+        let attached = self.attach_port(endpoint, end);
         let kernel = attached.inspect_err(|_| self.undo_link(endpoint))?;
         let mut joined = Joined::new(sandbox);
         self.rooms().enter(sandbox, &endpoint.spec.id);
@@ -348,6 +345,9 @@ impl Services {
 
     /// Who serves the endpoint's link.
     fn served_by(&self, endpoint: &Endpoint) -> ServedBy {
+        if endpoint.spec.attach == AttachKind::Veth {
+            return ServedBy::Pair;
+        }
         match (endpoint.network.tcp_of(endpoint.spec.attach), &self.host_stacks) {
             (None, _) => ServedBy::Port,
             (Some(TcpStack::Vcl), Some(_)) => ServedBy::Nobody,
@@ -355,19 +355,21 @@ impl Services {
         }
     }
 
-    /// Has the data path serve a TAP, or gives it back if it is the network stack's.
+    /// Has the data path serve the agent's side of a link, or gives it back if it is the network stack's.
     fn attach_port(
         &self,
         endpoint: &Endpoint,
-        tap: Option<TapDevice>,
+        end: Option<KernelEnd>,
     ) -> Result<Option<TapDevice>, EngineError> {
-        match (self.served_by(endpoint), tap) {
-            (ServedBy::Port, Some(tap)) => {
-                self.dataplane.attach_tap(endpoint.port, tap)?;
-                Ok(None)
+        match (self.served_by(endpoint), end) {
+            (_, None) => return Ok(None),
+            (ServedBy::Names | ServedBy::Nobody, Some(KernelEnd::Tap(tap))) => {
+                return Ok(Some(tap));
             }
-            (_, tap) => Ok(tap),
+            (_, Some(KernelEnd::Tap(tap))) => self.dataplane.attach_tap(endpoint.port, tap)?,
+            (_, Some(KernelEnd::Veth(end))) => self.dataplane.attach_veth(endpoint.port, end)?,
         }
+        Ok(None)
     }
 
     /// Gives an endpoint whose kernel has no way to the network its network stack.
@@ -426,8 +428,10 @@ impl Services {
             Former::Absent => self.links.resume(&endpoint.spec, served_by)?,
             found => found,
         };
-        let tap = match former {
-            Former::TakenUp(tap) => tap,
+        let end = match former {
+            Former::TakenUp(tap) => {
+                self.links.take_up_end(&endpoint.spec, endpoint.network.mtu, served_by, tap)?
+            }
             Former::Absent if netns.is_some() => {
                 tracing::warn!(
                     endpoint = endpoint.spec.id.short(),
@@ -437,7 +441,7 @@ impl Services {
             }
             Former::Absent | Former::Returned => return Ok((Restored::Gone, None)),
         };
-        Ok((Restored::Running, self.attach_port(endpoint, tap)?))
+        Ok((Restored::Running, self.attach_port(endpoint, end)?))
     }
 
     /// Closes everything that refers to the sandbox. May be repeated.
@@ -451,6 +455,7 @@ impl Services {
         };
         self.vhost.end(&self.dataplane, endpoint);
         let detached = none_if_gone(self.dataplane.detach_tap(endpoint.port));
+        let detached = detached.and(none_if_gone(self.dataplane.detach_veth(endpoint.port)));
         self.rooms().leave(&joined.sandbox, &endpoint.spec.id);
         unlistened.and(detached).and(stack)
     }

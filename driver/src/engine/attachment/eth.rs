@@ -4,11 +4,14 @@
 //! it back when the container leaves. Its `ifalias` goes with it and says whose it is, so that a
 //! restarted agent finds it again wherever it is.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
+use dataplane::packet_socket::PacketSocket;
 use dataplane::tap::{TapDevice, TapError, TapOptions};
 
 use super::error::{from_link, from_tap};
+use super::veth;
 use crate::engine::EngineError;
 use crate::host::link::{Link, LinkChange, Links};
 use crate::model::{EndpointId, EndpointSpec, IfName};
@@ -26,8 +29,10 @@ const REOPEN_ATTEMPTS: u32 = 5;
 /// Who has what the container's kernel sends through an endpoint's link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum ServedBy {
-    /// The data path: it is the way to the network.
+    /// The data path, by a TAP: it is the way to the network.
     Port,
+    /// The same, by a veth pair.
+    Pair,
     /// The endpoint's network stack, for name service alone.
     Names,
     /// Nobody: the link only shows the address.
@@ -71,10 +76,19 @@ fn find_marked(links: &mut Links, mark: &Mark) -> Result<Option<Link>, EngineErr
     links.find_by_alias(&mark.alias).map_err(from_link)
 }
 
+/// The agent's side of a link that is served.
+#[derive(Debug)]
+pub(in crate::engine) enum KernelEnd {
+    /// A TAP.
+    Tap(TapDevice),
+    /// The host's end of a veth pair.
+    Veth(PacketSocket),
+}
+
 /// What is left of the link that a former agent made for an endpoint.
 #[derive(Debug)]
 pub(in crate::engine) enum Former {
-    /// The link, taken up again; with its TAP if it is one that is served.
+    /// The link, found again; with its TAP if it is one that is served. [`LinkMaker::take_up_end`] is next.
     TakenUp(Option<TapDevice>),
     /// The link, back on the host from its container.
     Returned,
@@ -115,17 +129,22 @@ impl LinkMaker {
     }
 
     /// Makes an endpoint's link on the host; a left-over of the same endpoint is replaced. Returns the
-    /// TAP if it is to be served. Fails whole.
+    /// agent's side of it if it is to be served. Fails whole.
     pub(in crate::engine) fn make(
         &self,
         endpoint: &EndpointSpec,
         mtu: u32,
         served_by: ServedBy,
-    ) -> Result<Option<TapDevice>, EngineError> {
+    ) -> Result<Option<KernelEnd>, EngineError> {
         self.remove(&endpoint.id)?;
         let name = link_name(&endpoint.id);
         expect_free(&name)?;
-        let made = self.make_bare(served_by, &name).and_then(|tap| {
+        if served_by == ServedBy::Pair {
+            expect_free(&veth::host_end(&endpoint.id))?;
+        }
+        let made = self.make_bare(endpoint, served_by, &name);
+        let made = made.and_then(|tap| self.take_up_end(endpoint, mtu, served_by, tap));
+        let made = made.and_then(|end| {
             let change = LinkChange {
                 mac: Some(endpoint.mac),
                 mtu: Some(mtu),
@@ -133,7 +152,7 @@ impl LinkMaker {
                 up: None,
                 tag: Some(NEVER_MOVED),
             };
-            set_up(&name, &change).map(|()| tap)
+            set_up(&name, &change).map(|()| end)
         });
         if made.is_err() {
             remove_by_name(&name);
@@ -144,16 +163,19 @@ impl LinkMaker {
     /// Removes an endpoint's link from the host; fine when it is not there. A link that has the name
     /// but is not ours stays.
     pub(in crate::engine) fn remove(&self, endpoint: &EndpointId) -> Result<(), EngineError> {
-        let name = link_name(endpoint);
         let mut links = Links::open().map_err(from_link)?;
-        match links.find(name.as_str()).map_err(from_link)? {
-            Some(link) if self.owns(&link, endpoint) => links.delete(link.index).map_err(from_link),
-            Some(_) => {
-                tracing::warn!(link = %name, "left a link alone that is not this agent's");
-                Ok(())
+        for name in [link_name(endpoint), veth::host_end(endpoint)] {
+            match links.find(name.as_str()).map_err(from_link)? {
+                Some(link) if self.owns(&link, endpoint) => {
+                    links.delete(link.index).map_err(from_link)?;
+                }
+                Some(_) => {
+                    tracing::warn!(link = %name, "left a link alone that is not this agent's");
+                }
+                None => {}
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 
     /// Removes the links on the host of endpoints that are not `known`, left by an agent that died.
@@ -162,7 +184,7 @@ impl LinkMaker {
         known: impl Fn(&EndpointId) -> bool,
     ) -> Result<usize, EngineError> {
         let mut links = Links::open().map_err(from_link)?;
-        let mut removed = 0;
+        let mut removed = BTreeSet::new();
         for link in links.list().map_err(from_link)? {
             let owner = self.owner_of(&link).filter(|endpoint| !known(endpoint));
             if let Some(endpoint) = owner {
@@ -172,10 +194,10 @@ impl LinkMaker {
                     "removed the link of a forgotten endpoint"
                 );
                 links.delete(link.index).map_err(from_link)?;
-                removed += 1;
+                removed.insert(endpoint);
             }
         }
-        Ok(removed)
+        Ok(removed.len())
     }
 
     /// Takes an endpoint's link up again in the namespace of the calling thread, its container's.
@@ -219,6 +241,21 @@ impl LinkMaker {
         }
     }
 
+    /// The agent's side of a link that is there, if it is served.
+    pub(in crate::engine) fn take_up_end(
+        &self,
+        endpoint: &EndpointSpec,
+        mtu: u32,
+        served_by: ServedBy,
+        tap: Option<TapDevice>,
+    ) -> Result<Option<KernelEnd>, EngineError> {
+        if served_by == ServedBy::Pair {
+            let alias = self.mark(&endpoint.id).alias;
+            return veth::open(&alias, &endpoint.id, mtu).map(KernelEnd::Veth).map(Some);
+        }
+        Ok(tap.map(KernelEnd::Tap))
+    }
+
     fn owns(&self, link: &Link, endpoint: &EndpointId) -> bool {
         // A link without alias is one whose maker died between two system calls.
         link.alias.is_none() || self.mark(endpoint).is_on(link)
@@ -228,16 +265,19 @@ impl LinkMaker {
     fn owner_of(&self, link: &Link) -> Option<EndpointId> {
         let alias = link.alias.as_deref()?.strip_prefix(&self.owner)?.strip_prefix(':')?;
         let endpoint = alias.parse().ok()?;
-        (link_name(&endpoint).as_str() == link.name).then_some(endpoint)
+        let names = [link_name(&endpoint), veth::host_end(&endpoint)];
+        names.iter().any(|name| name.as_str() == link.name).then_some(endpoint)
     }
 
     fn make_bare(
         &self,
+        endpoint: &EndpointSpec,
         served_by: ServedBy,
         name: &IfName,
     ) -> Result<Option<TapDevice>, EngineError> {
         match served_by {
             ServedBy::Port => attach(name.as_str(), self.queues).map(Some).map_err(from_tap),
+            ServedBy::Pair => veth::create(name, &endpoint.id).map(|()| None),
             ServedBy::Names => match attach(name.as_str(), 1) {
                 Ok(tap) => Ok(Some(tap)),
                 Err(error) if self.dummy => {
@@ -255,7 +295,7 @@ impl LinkMaker {
         }
     }
 
-    /// Attaches to an existing link if somebody serves it.
+    /// Attaches to an existing link if it is a TAP that somebody serves.
     fn attach_served(
         &self,
         served_by: ServedBy,
@@ -272,7 +312,7 @@ impl LinkMaker {
                 }
                 Err(error) => Err(from_tap(error)),
             },
-            ServedBy::Nobody => Ok(None),
+            ServedBy::Pair | ServedBy::Nobody => Ok(None),
         }
     }
 }
@@ -315,11 +355,16 @@ fn expect_free(name: &IfName) -> Result<(), EngineError> {
 
 fn set_up(name: &IfName, change: &LinkChange) -> Result<(), EngineError> {
     let mut links = Links::open().map_err(from_link)?;
-    let link = links.find(name.as_str()).map_err(from_link)?.ok_or_else(|| EngineError::Host {
+    let link = find_made(&mut links, name)?;
+    links.set(link.index, change).map_err(from_link)
+}
+
+/// A link that must be there.
+pub(super) fn find_made(links: &mut Links, name: &IfName) -> Result<Link, EngineError> {
+    links.find(name.as_str()).map_err(from_link)?.ok_or_else(|| EngineError::Host {
         what: format!("the link {name} vanished while it was set up"),
         remedy: "look for another program that removes links".to_owned(),
-    })?;
-    links.set(link.index, change).map_err(from_link)
+    })
 }
 
 /// Undoes a creation that went wrong: the first error is the one to report.
@@ -370,6 +415,7 @@ mod tests {
         let own = Some("one".parse().unwrap());
         let owner = |name, alias| maker().owner_of(&link(name, alias));
         assert_eq!(owner("dvone", Some("dockervpp:one")), own);
+        assert_eq!(owner("dvhone", Some("dockervpp:one")), Some("one".parse().unwrap()));
         for (name, alias) in [
             ("dvone", None),
             ("dvone", Some("")),

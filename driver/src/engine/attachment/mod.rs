@@ -1,7 +1,7 @@
 //! An endpoint's side in its container, the same whichever engine forwards its packets.
 //!
 //! * `gateway`, `info`, `rooms`: what follows from the specifications alone.
-//! * `eth`: the link that becomes `eth0`.
+//! * `eth`: the link that becomes `eth0`; `veth`: the host's end of one that is a veth pair.
 //! * `sockets`, `info_server`: what is bound in the container's network namespace.
 //! * `station`: the network stack of an endpoint whose kernel has no way to the network. (With `tcp=vcl` it is the engine's:
 //!   [`HostStacks`].)
@@ -27,6 +27,7 @@ mod rooms;
 mod sockets;
 mod station;
 mod tables;
+mod veth;
 mod vhost;
 
 use std::collections::BTreeMap;
@@ -340,6 +341,7 @@ fn owner_name(owner: control::PortOwner) -> &'static str {
     match owner {
         control::PortOwner::None => "none",
         control::PortOwner::Tap => "tap",
+        control::PortOwner::Veth => "veth",
         control::PortOwner::Stack => "stack",
         control::PortOwner::Memif => "memif",
         control::PortOwner::Vhost => "vhost-user",
