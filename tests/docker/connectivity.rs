@@ -9,8 +9,23 @@ use kit::lab::docker_test;
 use kit::{Container, Lab, Network};
 use serde_json::json;
 
+use crate::kinds::{Kind, each_kind};
+
 /// Generous: address resolution, and Docker's late mount of the namespace.
 const SOON: Duration = Duration::from_secs(15);
+
+each_kind!(
+    containers_and_gateway_answer_ping,
+    containers_find_each_other_by_name,
+    both_address_families_work,
+    chosen_addresses_are_kept,
+    docker_shows_the_address_that_the_link_has,
+    large_frames_pass_when_the_mtu_allows,
+    internal_network_has_no_way_out,
+    default_route_is_the_gateway_and_nothing_else_is_added,
+    isolated_containers_reach_the_gateway_only,
+    networks_do_not_see_each_other,
+);
 
 /// Two idle busybox containers on `network`.
 fn pair(lab: &Lab, network: &Network) -> Result<(Container, Container)> {
@@ -18,9 +33,8 @@ fn pair(lab: &Lab, network: &Network) -> Result<(Container, Container)> {
     Ok((Container::idle(&image, network)?, Container::idle(&image, network)?))
 }
 
-#[test]
-fn containers_and_gateway_answer_ping() {
-    docker_test(&[], |lab| {
+fn containers_and_gateway_answer_ping(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&[])?;
         let (one, two) = pair(lab, &network)?;
         one.pings(two.address(&network)?, SOON)?;
@@ -29,9 +43,8 @@ fn containers_and_gateway_answer_ping() {
     });
 }
 
-#[test]
-fn containers_find_each_other_by_name() {
-    docker_test(&[], |lab| {
+fn containers_find_each_other_by_name(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&[])?;
         let (one, two) = pair(lab, &network)?;
         one.exec_ok(&["ping", "-c", "1", "-W", "5", two.name()])?;
@@ -39,9 +52,8 @@ fn containers_find_each_other_by_name() {
     });
 }
 
-#[test]
-fn both_address_families_work() {
-    docker_test(&[], |lab| {
+fn both_address_families_work(kind: Kind) {
+    kind.test(|lab| {
         let subnets = ["--ipv6", "--subnet", "10.201.1.0/24", "--subnet", "fd00:201:1::/64"];
         let network = lab.network(&subnets)?;
         let (one, two) = pair(lab, &network)?;
@@ -52,9 +64,8 @@ fn both_address_families_work() {
     });
 }
 
-#[test]
-fn chosen_addresses_are_kept() {
-    docker_test(&[], |lab| {
+fn chosen_addresses_are_kept(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&["--subnet", "10.201.2.0/24", "--gateway", "10.201.2.254"])?;
         let image = lab.busybox()?;
         let one = Container::named_only();
@@ -81,9 +92,8 @@ fn chosen_addresses_are_kept() {
     });
 }
 
-#[test]
-fn docker_shows_the_address_that_the_link_has() {
-    docker_test(&[], |lab| {
+fn docker_shows_the_address_that_the_link_has(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&[])?;
         let one = Container::idle(&lab.busybox()?, &network)?;
         let shown = one.attached(&network, "MacAddress")?;
@@ -95,9 +105,8 @@ fn docker_shows_the_address_that_the_link_has() {
     });
 }
 
-#[test]
-fn large_frames_pass_when_the_mtu_allows() {
-    docker_test(&[], |lab| {
+fn large_frames_pass_when_the_mtu_allows(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&["-o", "mtu=9000"])?;
         let (one, two) = pair(lab, &network)?;
         ensure!(one.exec_ok(&["cat", "/sys/class/net/eth0/mtu"])? == "9000");
@@ -112,9 +121,8 @@ fn large_frames_pass_when_the_mtu_allows() {
     });
 }
 
-#[test]
-fn internal_network_has_no_way_out() {
-    docker_test(&[], |lab| {
+fn internal_network_has_no_way_out(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&["--internal"])?;
         let (one, two) = pair(lab, &network)?;
         one.pings(two.address(&network)?, SOON)?;
@@ -128,9 +136,8 @@ fn internal_network_has_no_way_out() {
     });
 }
 
-#[test]
-fn default_route_is_the_gateway_and_nothing_else_is_added() {
-    docker_test(&[], |lab| {
+fn default_route_is_the_gateway_and_nothing_else_is_added(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&[])?;
         let one = Container::idle(&lab.busybox()?, &network)?;
         let routes = one.exec_ok(&["ip", "route"])?;
@@ -143,9 +150,8 @@ fn default_route_is_the_gateway_and_nothing_else_is_added() {
     });
 }
 
-#[test]
-fn isolated_containers_reach_the_gateway_only() {
-    docker_test(&[], |lab| {
+fn isolated_containers_reach_the_gateway_only(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&["-o", "isolation=true"])?;
         let (one, two) = pair(lab, &network)?;
         let gateway: IpAddr = network.gateway(0)?.parse()?;
@@ -158,9 +164,8 @@ fn isolated_containers_reach_the_gateway_only() {
     });
 }
 
-#[test]
-fn networks_do_not_see_each_other() {
-    docker_test(&[], |lab| {
+fn networks_do_not_see_each_other(kind: Kind) {
+    kind.test(|lab| {
         let (left, right) = (lab.network(&[])?, lab.network(&[])?);
         let image = lab.busybox()?;
         let (one, two) = (Container::idle(&image, &left)?, Container::idle(&image, &right)?);

@@ -17,11 +17,23 @@ use kit::proxy::{Moment, Proxy};
 use kit::{Agent, Container, Image, Network, wait};
 use serde_json::Value;
 
+use crate::kinds::{Kind, each_kind};
+
 const SOON: Duration = Duration::from_secs(15);
 
-#[test]
-fn ping_goes_on_after_a_crash() {
-    docker_test(&[], |lab| {
+each_kind!(
+    ping_goes_on_after_a_crash,
+    orderly_stop_and_start_keeps_containers_connected,
+    containers_that_ended_without_the_agent_are_forgotten,
+    docker_waits_for_an_agent_that_is_coming_back,
+    crash_in_create_endpoint,
+    crash_in_join,
+    crash_in_leave,
+    crash_in_delete_endpoint,
+);
+
+fn ping_goes_on_after_a_crash(kind: Kind) {
+    kind.test(|lab| {
         let (network, image) = (lab.network(&[])?, lab.busybox()?);
         let one = Container::idle(&image, &network)?;
         let two = Container::idle(&image, &network)?;
@@ -42,9 +54,8 @@ fn ping_goes_on_after_a_crash() {
     });
 }
 
-#[test]
-fn orderly_stop_and_start_keeps_containers_connected() {
-    docker_test(&[], |lab| {
+fn orderly_stop_and_start_keeps_containers_connected(kind: Kind) {
+    kind.test(|lab| {
         let (network, image) = (lab.network(&["-o", "mtu=1400"])?, lab.busybox()?);
         let one = Container::idle(&image, &network)?;
         let two = Container::idle(&image, &network)?;
@@ -59,9 +70,8 @@ fn orderly_stop_and_start_keeps_containers_connected() {
     });
 }
 
-#[test]
-fn containers_that_ended_without_the_agent_are_forgotten() {
-    docker_test(&[], |lab| {
+fn containers_that_ended_without_the_agent_are_forgotten(kind: Kind) {
+    kind.test(|lab| {
         let (network, image) = (lab.network(&[])?, lab.busybox()?);
         let stays = Container::idle(&image, &network)?;
         let ends = Container::idle(&image, &network)?;
@@ -75,9 +85,8 @@ fn containers_that_ended_without_the_agent_are_forgotten() {
     });
 }
 
-#[test]
-fn docker_waits_for_an_agent_that_is_coming_back() {
-    docker_test(&[], |lab| {
+fn docker_waits_for_an_agent_that_is_coming_back(kind: Kind) {
+    kind.test(|lab| {
         let (network, image) = (lab.network(&[])?, lab.busybox()?);
         Container::idle(&image, &network)?.pings(network.gateway(0)?.parse()?, SOON)?;
         lab.agent.kill();
@@ -165,9 +174,14 @@ impl Rig {
 
 /// Takes a network and a container through their whole life with a crash at one step. Docker may
 /// fail a command; it must not disagree with the agent afterwards.
-fn life_with_a_crash(rig: &Rig, image: &Image, method: &str, moment: Moment) -> Result<()> {
+fn life_with_a_crash(
+    rig: &Rig,
+    image: &Image,
+    kind: Kind,
+    (method, moment): (&str, Moment),
+) -> Result<()> {
     rig.crash_at(method, moment);
-    if let Ok(network) = Network::create(&rig.driver, &[]) {
+    if let Ok(network) = Network::create(&rig.driver, &["-o", kind.option()]) {
         if let Ok(container) = Container::idle(image, &network) {
             let reached = container.pings(network.gateway(0)?.parse()?, SOON);
             reached.context("the container started but has no network")?;
@@ -190,7 +204,7 @@ fn life_with_a_crash(rig: &Rig, image: &Image, method: &str, moment: Moment) -> 
 }
 
 /// One step at every moment, on one agent; nothing is left at the end.
-fn crash_in(method: &str) {
+fn crash_in(kind: Kind, method: &str) {
     if !met(&[Need::Root, Need::Docker, Need::Tun, Need::Busybox]) {
         return;
     }
@@ -200,7 +214,7 @@ fn crash_in(method: &str) {
         let image = Image::busybox()?;
         let before = Holdings::settled(&rig.agent())?;
         for moment in Moment::ALL {
-            life_with_a_crash(&rig, &image, method, moment)
+            life_with_a_crash(&rig, &image, kind, (method, moment))
                 .with_context(|| format!("a crash at {method}, {moment:?}"))?;
         }
         before.nothing_left(&rig.agent())
@@ -213,32 +227,28 @@ fn crash_in(method: &str) {
 
 #[test]
 fn crash_in_create_network() {
-    crash_in("NetworkDriver.CreateNetwork");
+    crash_in(Kind::Tap, "NetworkDriver.CreateNetwork");
 }
 
-#[test]
-fn crash_in_create_endpoint() {
-    crash_in("NetworkDriver.CreateEndpoint");
+fn crash_in_create_endpoint(kind: Kind) {
+    crash_in(kind, "NetworkDriver.CreateEndpoint");
 }
 
-#[test]
-fn crash_in_join() {
-    crash_in("NetworkDriver.Join");
+fn crash_in_join(kind: Kind) {
+    crash_in(kind, "NetworkDriver.Join");
 }
 
-#[test]
-fn crash_in_leave() {
-    crash_in("NetworkDriver.Leave");
+fn crash_in_leave(kind: Kind) {
+    crash_in(kind, "NetworkDriver.Leave");
 }
 
-#[test]
-fn crash_in_delete_endpoint() {
-    crash_in("NetworkDriver.DeleteEndpoint");
+fn crash_in_delete_endpoint(kind: Kind) {
+    crash_in(kind, "NetworkDriver.DeleteEndpoint");
 }
 
 #[test]
 fn crash_in_delete_network() {
-    crash_in("NetworkDriver.DeleteNetwork");
+    crash_in(Kind::Tap, "NetworkDriver.DeleteNetwork");
 }
 
 #[test]

@@ -8,7 +8,20 @@ use kit::lab::docker_test;
 use kit::process::run;
 use kit::{Container, Lab, Network, wait};
 
+use crate::kinds::{Kind, each_kind};
+
 const SOON: Duration = Duration::from_secs(15);
+
+each_kind!(
+    container_runs_stops_and_starts_again,
+    short_container_passes_through,
+    killed_container_is_forgotten,
+    restart_policy_brings_the_network_back,
+    running_container_is_connected_and_disconnected,
+    container_starts_on_two_networks,
+    address_is_used_again,
+    shared_namespace_needs_no_endpoint,
+);
 
 /// Waits until the agent has exactly `count` endpoints.
 fn endpoints(lab: &Lab, count: usize) -> Result<()> {
@@ -31,9 +44,8 @@ fn network_is_created_shown_and_removed() {
     });
 }
 
-#[test]
-fn container_runs_stops_and_starts_again() {
-    docker_test(&[], |lab| {
+fn container_runs_stops_and_starts_again(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&[])?;
         let one = Container::idle(&lab.busybox()?, &network)?;
         let gateway = network.gateway(0)?.parse()?;
@@ -52,9 +64,8 @@ fn container_runs_stops_and_starts_again() {
     });
 }
 
-#[test]
-fn short_container_passes_through() {
-    docker_test(&[], |lab| {
+fn short_container_passes_through(kind: Kind) {
+    kind.test(|lab| {
         let (network, image) = (lab.network(&[])?, lab.busybox()?);
         for _ in 0..5 {
             docker(&["run", "--rm", "--network", network.name(), image.name(), "true"])?;
@@ -63,9 +74,8 @@ fn short_container_passes_through() {
     });
 }
 
-#[test]
-fn killed_container_is_forgotten() {
-    docker_test(&[], |lab| {
+fn killed_container_is_forgotten(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&[])?;
         let one = Container::idle(&lab.busybox()?, &network)?;
         one.pings(network.gateway(0)?.parse()?, SOON)?;
@@ -75,9 +85,8 @@ fn killed_container_is_forgotten() {
     });
 }
 
-#[test]
-fn restart_policy_brings_the_network_back() {
-    docker_test(&[], |lab| {
+fn restart_policy_brings_the_network_back(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&[])?;
         let options = RunOptions::default().on(&network).flags(&["--restart", "always"]);
         let one = Container::run(&lab.busybox()?, &options)?;
@@ -96,9 +105,8 @@ fn restart_policy_brings_the_network_back() {
     });
 }
 
-#[test]
-fn running_container_is_connected_and_disconnected() {
-    docker_test(&[], |lab| {
+fn running_container_is_connected_and_disconnected(kind: Kind) {
+    kind.test(|lab| {
         let (first, second) = (lab.network(&[])?, lab.network(&[])?);
         let image = lab.busybox()?;
         let one = Container::idle(&image, &first)?;
@@ -117,9 +125,8 @@ fn running_container_is_connected_and_disconnected() {
     });
 }
 
-#[test]
-fn container_starts_on_two_networks() {
-    docker_test(&[], |lab| {
+fn container_starts_on_two_networks(kind: Kind) {
+    kind.test(|lab| {
         let (first, second) = (lab.network(&[])?, lab.network(&[])?);
         let image = lab.busybox()?;
         let (left, right) = (Container::idle(&image, &first)?, Container::idle(&image, &second)?);
@@ -147,9 +154,8 @@ fn sockets_of(container: &Container) -> Result<()> {
     })
 }
 
-#[test]
-fn address_is_used_again() {
-    docker_test(&[], |lab| {
+fn address_is_used_again(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&["--subnet", "10.201.4.0/24"])?;
         let image = lab.busybox()?;
         let peer = Container::idle(&image, &network)?;
@@ -163,9 +169,8 @@ fn address_is_used_again() {
     });
 }
 
-#[test]
-fn shared_namespace_needs_no_endpoint() {
-    docker_test(&[], |lab| {
+fn shared_namespace_needs_no_endpoint(kind: Kind) {
+    kind.test(|lab| {
         let (network, image) = (lab.network(&[])?, lab.busybox()?);
         let one = Container::idle(&image, &network)?;
         let place = format!("container:{}", one.name());

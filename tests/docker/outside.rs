@@ -25,6 +25,8 @@ const MIB: &str = "1048576";
 enum Kind {
     /// The kernel, behind a TAP.
     Tap,
+    /// The kernel, at an end of a veth pair.
+    Veth,
     /// A packet program.
     Memif,
     /// A program with the preload library, without a kernel interface.
@@ -32,10 +34,14 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Tap, Self::Memif, Self::Session];
+    const ALL: [Self; 4] = [Self::Tap, Self::Veth, Self::Memif, Self::Session];
 
     fn attach(self) -> &'static str {
-        if self == Self::Session { "attach=userspace" } else { "attach=auto" }
+        match self {
+            Self::Tap | Self::Memif => "attach=auto",
+            Self::Veth => "attach=veth",
+            Self::Session => "attach=userspace",
+        }
     }
 }
 
@@ -92,7 +98,9 @@ fn asks(kind: Kind, container: &Container, network: &Network, to: SocketAddr) ->
 fn echoes(kind: Kind, container: &Container, network: &Network, port: &str) -> Result<Process> {
     let line = match kind {
         Kind::Memif => station(container, network, &["serve", port])?,
-        Kind::Tap | Kind::Session => ["netprobe", "echo", port].map(str::to_owned).to_vec(),
+        Kind::Tap | Kind::Veth | Kind::Session => {
+            ["netprobe", "echo", port].map(str::to_owned).to_vec()
+        }
     };
     let line: Vec<&str> = line.iter().map(String::as_str).collect();
     let server = container.exec_start(&line)?;
@@ -407,7 +415,7 @@ fn ports_and_the_way_out_survive_a_crash_of_the_agent() {
                     wait::until_ok(SOON, &format!("{kind:?} is reached, round {round}"), asked)?;
                 }
                 saw(&server, mark, "stream", world.addresses()[0])?;
-                if kind == Kind::Tap {
+                if matches!(kind, Kind::Tap | Kind::Veth) {
                     asks(kind, &one, &network, (world.addresses()[0], 7000).into())?;
                 }
                 lab.crash()?;
@@ -471,7 +479,7 @@ fn large_transfers_arrive_unchanged_both_ways_with_jumbo_frames_inside() {
     outside_test(|lab| {
         let world = World::create(10)?;
         world.narrow(1400)?;
-        for (subnet, kind) in [(20, Kind::Tap), (21, Kind::Session)] {
+        for (subnet, kind) in [(20, Kind::Tap), (21, Kind::Session), (22, Kind::Veth)] {
             let network = network(lab, subnet, &["-o", "mtu=9000", "-o", kind.attach()])?;
             let one = container(kind, &network, &["-p", "17030:7000"])?;
             for (index, to) in world.addresses().into_iter().enumerate() {

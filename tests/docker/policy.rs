@@ -6,17 +6,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use kit::docker::RunOptions;
-use kit::lab::docker_test;
+use kit::lab::{attached_test, docker_test};
 use kit::process::Process;
 use kit::{Container, Engine, Image, Lab, Network, wait};
 use serde_json::Value;
 
+use crate::kinds::{Kind, each_kind};
+
 const SOON: Duration = Duration::from_secs(15);
 
+each_kind!(
+    a_kernel_with_addresses_of_its_own_choice_reaches_nobody_with_them,
+    rates_hold_for_each_container,
+);
+
 /// A test of what the agent's own bridge does. VPP's refuses the options: see the last test.
-fn bridge_test(test: impl FnOnce(&mut Lab) -> Result<()>) {
+fn bridge_test(kind: Option<Kind>, test: impl FnOnce(&mut Lab) -> Result<()>) {
     if Engine::under_test() == Engine::Embedded {
-        docker_test(&[], test);
+        attached_test(kind.map(Kind::option), &[], test);
     }
 }
 
@@ -113,7 +120,7 @@ const TWO_FAMILIES: [&str; 5] =
 /// Every kind of forged frame is counted for its reason, and none is seen by anybody.
 #[test]
 fn forged_frames_are_dropped_and_counted_and_neighbours_go_on() {
-    bridge_test(|lab| {
+    bridge_test(None, |lab| {
         let network = lab.network(&TWO_FAMILIES)?;
         let image = Image::examples()?;
         let [hostile, victim, peer] = [(); 3].map(|()| Container::idle(&image, &network));
@@ -175,9 +182,8 @@ fn forged_frames_are_dropped_and_counted_and_neighbours_go_on() {
 }
 
 /// A container's own kernel is held to its addresses as well.
-#[test]
-fn a_kernel_with_addresses_of_its_own_choice_reaches_nobody_with_them() {
-    bridge_test(|lab| {
+fn a_kernel_with_addresses_of_its_own_choice_reaches_nobody_with_them(kind: Kind) {
+    bridge_test(Some(kind), |lab| {
         let network = lab.network(&["--subnet", "10.201.32.0/24"])?;
         let image = lab.busybox()?;
         let victim = Container::idle(&image, &network)?;
@@ -206,7 +212,7 @@ fn a_kernel_with_addresses_of_its_own_choice_reaches_nobody_with_them() {
 /// Routers and testers say so, on the network or for one container.
 #[test]
 fn relieved_containers_may_send_what_they_like() {
-    bridge_test(|lab| {
+    bridge_test(None, |lab| {
         let network = lab.network(&[&TWO_FAMILIES[..], &["-o", "antispoof=mac"]].concat())?;
         let image = Image::examples()?;
         let router = Container::idle(&image, &network)?;
@@ -247,7 +253,7 @@ fn relieved_containers_may_send_what_they_like() {
 /// Frames between neighbours of an isolated network are counted as what they are.
 #[test]
 fn what_isolation_drops_is_counted() {
-    bridge_test(|lab| {
+    bridge_test(None, |lab| {
         let network = lab.network(&[&TWO_FAMILIES[..], &["-o", "isolation=true"]].concat())?;
         let image = Image::examples()?;
         let (one, two) = (Container::idle(&image, &network)?, Container::idle(&image, &network)?);
@@ -262,9 +268,8 @@ fn what_isolation_drops_is_counted() {
 }
 
 /// Over a stretch of time that is measured no more passes than the limit allows; a neighbour's is its own.
-#[test]
-fn rates_hold_for_each_container() {
-    bridge_test(|lab| {
+fn rates_hold_for_each_container(kind: Kind) {
+    bridge_test(Some(kind), |lab| {
         let options = ["--subnet", "10.201.33.0/24", "-o", "rate.packets=500/50"];
         let network = lab.network(&options)?;
         let image = Image::examples()?;

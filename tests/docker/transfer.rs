@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use kit::lab::docker_test;
 use kit::{Container, Image, Network, wait};
 use serde_json::Value;
+
+use crate::kinds::{Kind, each_kind};
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -14,6 +15,14 @@ const SOON: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_mins(2);
 
 const PORT: &str = "5001";
+
+each_kind!(
+    hundred_megabytes_arrive_unchanged,
+    jumbo_network_carries_tcp,
+    small_mtu_carries_tcp,
+    tcp_works_again_after_a_crash_of_the_agent,
+    open_connection_survives_a_crash_of_the_agent,
+);
 
 fn result(line: &str) -> Option<Value> {
     serde_json::from_str(line).ok()
@@ -45,9 +54,8 @@ fn pair(network: &Network) -> Result<(Container, Container)> {
     Ok((Container::idle(&image, network)?, Container::idle(&image, network)?))
 }
 
-#[test]
-fn hundred_megabytes_arrive_unchanged() {
-    docker_test(&[], |lab| {
+fn hundred_megabytes_arrive_unchanged(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&[])?;
         let (one, two) = pair(&network)?;
         transfer(&one, &two, &network, 100)?;
@@ -55,27 +63,24 @@ fn hundred_megabytes_arrive_unchanged() {
     });
 }
 
-#[test]
-fn jumbo_network_carries_tcp() {
-    docker_test(&[], |lab| {
+fn jumbo_network_carries_tcp(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&["-o", "mtu=9000"])?;
         let (one, two) = pair(&network)?;
         transfer(&one, &two, &network, 50)
     });
 }
 
-#[test]
-fn small_mtu_carries_tcp() {
-    docker_test(&[], |lab| {
+fn small_mtu_carries_tcp(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&["-o", "mtu=576"])?;
         let (one, two) = pair(&network)?;
         transfer(&one, &two, &network, 10)
     });
 }
 
-#[test]
-fn tcp_works_again_after_a_crash_of_the_agent() {
-    docker_test(&[], |lab| {
+fn tcp_works_again_after_a_crash_of_the_agent(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&[])?;
         let (one, two) = pair(&network)?;
         transfer(&one, &two, &network, 10)?;
@@ -85,9 +90,8 @@ fn tcp_works_again_after_a_crash_of_the_agent() {
 }
 
 /// The connection itself, not only the next one, outlives the agent.
-#[test]
-fn open_connection_survives_a_crash_of_the_agent() {
-    docker_test(&[], |lab| {
+fn open_connection_survives_a_crash_of_the_agent(kind: Kind) {
+    kind.test(|lab| {
         let network = lab.network(&[])?;
         let (one, two) = pair(&network)?;
         let address = one.address(&network)?;

@@ -19,6 +19,8 @@ pub struct Lab {
     /// The agent.
     pub agent: Agent,
     holdings: Holdings,
+    /// What networks are attached by, unless they are told otherwise.
+    attach: Option<&'static str>,
 }
 
 impl Lab {
@@ -28,9 +30,12 @@ impl Lab {
         // A test that chooses for itself is left alone.
         let free = !options.iter().any(|option| option.starts_with("tcp="));
         let tcp = asked.filter(|_| free).map(|option| ["-o", option]);
+        let free = !options.iter().any(|option| option.starts_with("attach="));
+        let attach = self.attach.filter(|_| free).map(|option| ["-o", option]);
+        let more = tcp.iter().chain(&attach).flatten();
         Network::create(
             self.agent.driver(),
-            &[options, tcp.as_ref().map_or(&[], |it| &it[..])].concat(),
+            &options.iter().chain(more).copied().collect::<Vec<_>>(),
         )
     }
 
@@ -73,6 +78,18 @@ impl Turn {
 /// # Panics
 /// If the test fails, after writing the agent's log; or under `CI=true` if it cannot run.
 pub fn docker_test(more: &[Need], test: impl FnOnce(&mut Lab) -> Result<()>) {
+    attached_test(None, more, test);
+}
+
+/// The same with an option `attach=…` for all networks that have none.
+///
+/// # Panics
+/// As [`docker_test`].
+pub fn attached_test(
+    attach: Option<&'static str>,
+    more: &[Need],
+    test: impl FnOnce(&mut Lab) -> Result<()>,
+) {
     let mut needs = vec![Need::Root, Need::Docker, Need::Tun, Need::Busybox];
     needs.extend(more);
     if Engine::under_test() == Engine::Vpp {
@@ -82,7 +99,8 @@ pub fn docker_test(more: &[Need], test: impl FnOnce(&mut Lab) -> Result<()>) {
         return;
     }
     let turn = Turn::take().expect("the lock file can be made");
-    let mut lab = prepare().unwrap_or_else(|error| panic!("the agent does not start: {error:?}"));
+    let mut lab =
+        prepare(attach).unwrap_or_else(|error| panic!("the agent does not start: {error:?}"));
     // The test drops its containers and networks before the look at what is left.
     let outcome = catch_unwind(AssertUnwindSafe(|| test(&mut lab)));
     let outcome = match outcome {
@@ -101,12 +119,12 @@ pub fn docker_test(more: &[Need], test: impl FnOnce(&mut Lab) -> Result<()>) {
     drop(turn);
 }
 
-fn prepare() -> Result<Lab> {
+fn prepare(attach: Option<&'static str>) -> Result<Lab> {
     // Docker makes its own lasting things (a namespace called `default`, bridges) at first use.
     docker::docker(&["info"])?;
     let agent = Agent::start(AgentOptions::default())?;
     let holdings = Holdings::settled(&agent)?;
-    Ok(Lab { agent, holdings })
+    Ok(Lab { agent, holdings, attach })
 }
 
 fn write_log(agent: &Agent) {
