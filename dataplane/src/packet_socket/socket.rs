@@ -6,7 +6,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::sockopt::{set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force};
+use rustix::net::sockopt::{
+    set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force, socket_error,
+};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 /// Bytes of frames, as the kernel counts its own memory for them, that may wait for the agent, and as many that
@@ -76,6 +78,9 @@ impl PacketSocket {
             .and_then(|()| set_socket_send_buffer_size_force(&socket.fd, QUEUE_BYTES))
             .map_err(|errno| socket.failed("set the buffers of", errno))?;
         socket.bind(index)?;
+        // A link that is down is said so once, to whoever receives or sends next (`packet_do_bind`): a frame that
+        // is sent when it is up would be lost for it.
+        let _ = socket_error(&socket.fd);
         Ok(socket)
     }
 
@@ -87,7 +92,7 @@ impl PacketSocket {
     /// Frames that the kernel dropped because too many waited, since the last call.
     pub fn take_lost(&self) -> u64 {
         let mut statistics = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
-        let mut length = size_of::<libc::tpacket_stats>() as libc::socklen_t;
+        let mut length = size::<libc::tpacket_stats>();
         // SAFETY: the kernel writes at most `length` bytes to `statistics`, which has as many.
         let outcome = unsafe {
             libc::getsockopt(
@@ -110,7 +115,7 @@ impl PacketSocket {
                 libc::SOL_PACKET,
                 option,
                 (&raw const on).cast(),
-                size_of::<libc::c_int>() as libc::socklen_t,
+                size::<libc::c_int>(),
             )
         };
         if outcome == 0 {
@@ -131,7 +136,7 @@ impl PacketSocket {
             libc::bind(
                 self.fd.as_raw_fd(),
                 (&raw const address).cast(),
-                size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+                size::<libc::sockaddr_ll>(),
             )
         };
         if outcome == 0 {
@@ -154,6 +159,12 @@ impl AsFd for PacketSocket {
 
 /// `ETH_P_ALL` (`linux/if_ether.h`).
 const EVERY_PROTOCOL: u16 = 3;
+
+/// The size of a small structure, as socket calls want it.
+#[expect(clippy::cast_possible_truncation, reason = "a few bytes")]
+const fn size<T>() -> libc::socklen_t {
+    size_of::<T>() as libc::socklen_t
+}
 
 /// Without a protocol it receives nothing until it is bound.
 fn open_socket() -> Result<OwnedFd, PacketSocketError> {

@@ -197,19 +197,20 @@ fn a_device_that_is_gone_is_an_error() {
 
 #[test]
 fn a_writer_holds_what_it_was_made_for() {
+    const MOST: usize = 200 - HEADER_LEN;
     let mut writer = TapWriter::with_syscalls(3, 200);
     assert!(!writer.repeat(0), "there is no frame to repeat");
-    assert!(writer.reserve(189).is_none());
+    assert!(writer.reserve(MOST + 1).is_none());
     assert!(writer.reserve(usize::MAX).is_none());
-    assert_eq!(writer.reserve(188).unwrap().frame().len(), 188);
-    writer.reserve(188).unwrap().push(0, VirtioNetHeader::PLAIN, 20);
-    assert!(writer.reserve(188).is_none());
+    assert_eq!(writer.reserve(MOST).unwrap().frame().len(), MOST);
+    writer.reserve(MOST).unwrap().push(0, VirtioNetHeader::PLAIN, 20);
+    assert!(writer.reserve(MOST).is_none());
     writer.reserve(20).unwrap().push(1, VirtioNetHeader::PLAIN, 20);
     assert!(writer.repeat(2));
     assert!(!writer.repeat(3));
     assert!(writer.reserve(1).is_none());
     assert_eq!(writer.flush(|_| None).map(|(token, _)| token).collect::<Vec<_>>(), [0, 1, 2]);
-    assert!(writer.reserve(188).is_some());
+    assert!(writer.reserve(MOST).is_some());
 }
 
 #[test]
