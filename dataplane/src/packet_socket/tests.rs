@@ -183,7 +183,8 @@ fn unsegmented_tcp_passes_between_two_pairs() {
         let (here, there) = (Ends::enter("one", 1, 2), Ends::enter("two", 2, 1));
         assert!(ip("link set other up") && ip("link set another up"));
         thread::scope(|scope| {
-            let receiver = scope.spawn(move || {
+            // Borrowed: the ends stay until the last frame has passed.
+            let receiver = scope.spawn(|| {
                 there.run(|| {
                     let listener = TcpListener::bind("10.0.0.2:7000").unwrap();
                     let mut received = Vec::new();
@@ -191,7 +192,7 @@ fn unsegmented_tcp_passes_between_two_pairs() {
                     received
                 })
             });
-            let sender = scope.spawn(move || {
+            let sender = scope.spawn(|| {
                 here.run(|| {
                     let data: Vec<u8> = (0..BYTES).map(byte_at).collect();
                     let started = Instant::now();
