@@ -54,6 +54,28 @@ pub enum PortGroup {
     Open,
     /// The gateway and open ports; never another isolated port (split horizon).
     Isolated,
+    /// A gateway that is a station of its own: all ports but tunnels.
+    Gateway,
+    /// The way to stations of another host: open ports only. What came from one tunnel went to all hosts
+    /// already, and each host has a gateway of its own.
+    Tunnel,
+}
+
+impl PortGroup {
+    /// How many there are.
+    pub(super) const COUNT: usize = 4;
+
+    const ALL: [Self; Self::COUNT] = [Self::Open, Self::Isolated, Self::Gateway, Self::Tunnel];
+
+    /// Whether frames pass between ports of these groups, in both directions.
+    fn meets(self, other: Self) -> bool {
+        !matches!(
+            (self, other),
+            (Self::Isolated | Self::Tunnel, Self::Isolated | Self::Tunnel)
+                | (Self::Gateway, Self::Tunnel)
+                | (Self::Tunnel, Self::Gateway)
+        )
+    }
 }
 
 /// What a domain is created with.
@@ -270,16 +292,23 @@ impl Bridge {
             Err(reason) => return Verdict::Drop(reason),
         };
         if dst.is_group() {
+            let to_gateway = self.gateway && self.ports.meets_gateway(from);
             return if dst.is_reserved() {
                 Verdict::Drop(DropReason::Reserved)
             } else {
-                self.flood(from, self.gateway, now)
+                self.flood(from, to_gateway, now)
             };
         }
         let known = self.table.find(dst).filter(|(_, record)| !self.limits.is_aged(*record, now));
         let verdict = match known {
             None => return self.flood(from, false, now),
-            Some((_, record)) if record.place == Place::GATEWAY => Verdict::Gateway,
+            Some((_, record)) if record.place == Place::GATEWAY => {
+                if self.ports.meets_gateway(from) {
+                    Verdict::Gateway
+                } else {
+                    Verdict::Drop(DropReason::Isolated)
+                }
+            }
             Some((_, record)) => self.ports.unicast(from, PortSlot(record.place.0)),
         };
         // Frames from an address that a limit keeps out are each counted, so each comes here.

@@ -53,7 +53,8 @@ pub(super) struct Ports {
     dense: Vec<Port>,
     /// By slot: position in `dense`, or [`NONE`].
     positions: Vec<u16>,
-    open: usize,
+    /// Ports of each group.
+    counts: [usize; PortGroup::COUNT],
 }
 
 impl Ports {
@@ -65,7 +66,7 @@ impl Ports {
         }
         // Slots are 16 bits wide and distinct, so fewer than 65535 ports precede this one.
         self.positions[slot] = u16::try_from(self.dense.len()).unwrap_or(NONE);
-        self.open += usize::from(port.group == PortGroup::Open);
+        self.counts[port.group as usize] += 1;
         self.dense.push(port);
     }
 
@@ -73,7 +74,7 @@ impl Ports {
     pub(super) fn remove(&mut self, slot: PortSlot) -> bool {
         let Some(position) = self.position(slot) else { return false };
         let removed = self.dense.swap_remove(position);
-        self.open -= usize::from(removed.group == PortGroup::Open);
+        self.counts[removed.group as usize] -= 1;
         if let Some(moved) = self.dense.get(position) {
             self.positions[usize::from(moved.slot.0)] = self.positions[usize::from(slot.0)];
         }
@@ -121,36 +122,47 @@ impl Ports {
     pub(super) fn unicast(&self, from: PortSlot, to: PortSlot) -> Verdict {
         if from == to {
             Verdict::Drop(DropReason::Hairpin)
-        } else if self.is_isolated(from) && self.is_isolated(to) {
-            Verdict::Drop(DropReason::Isolated)
-        } else {
+        } else if self.meet(from, to) {
             Verdict::Unicast(to)
+        } else {
+            Verdict::Drop(DropReason::Isolated)
         }
     }
 
     /// Why a frame from `from` could be flooded to no port at all.
     pub(super) fn nowhere_to_flood(&self, from: PortSlot) -> Option<DropReason> {
+        let own = self.group(from);
         let others = self.dense.len() - 1;
         if others == 0 {
-            Some(DropReason::NoDestination)
-        } else if self.is_isolated(from) && self.open == 0 {
-            Some(DropReason::Isolated)
-        } else {
-            None
+            return Some(DropReason::NoDestination);
         }
+        let met = PortGroup::ALL.into_iter().filter(|group| own.meets(*group));
+        let met: usize = met.map(|group| self.counts[group as usize]).sum();
+        (met == usize::from(own.meets(own))).then_some(DropReason::Isolated)
     }
 
     pub(super) fn flood_targets(&self, from: PortSlot) -> impl Iterator<Item = PortSlot> + '_ {
-        let isolated = self.is_isolated(from);
+        let own = self.group(from);
         self.dense
             .iter()
-            .filter(move |port| port.slot != from)
-            .filter(move |port| !isolated || port.group == PortGroup::Open)
+            .filter(move |port| port.slot != from && own.meets(port.group))
             .map(|port| port.slot)
     }
 
-    fn is_isolated(&self, slot: PortSlot) -> bool {
-        self.find(slot).is_some_and(|port| port.group == PortGroup::Isolated)
+    /// Whether the domain's own gateway is for this port.
+    #[inline]
+    pub(super) fn meets_gateway(&self, from: PortSlot) -> bool {
+        self.group(from) != PortGroup::Tunnel
+    }
+
+    #[inline]
+    fn meet(&self, from: PortSlot, to: PortSlot) -> bool {
+        self.group(from).meets(self.group(to))
+    }
+
+    #[inline]
+    fn group(&self, slot: PortSlot) -> PortGroup {
+        self.find(slot).map_or(PortGroup::Open, |port| port.group)
     }
 
     fn position(&self, slot: PortSlot) -> Option<usize> {

@@ -119,6 +119,31 @@ fn isolated_ports_reach_the_gateway_and_open_ports_only() {
 }
 
 #[test]
+fn what_came_through_a_tunnel_goes_to_stations_of_this_host_only() {
+    let mut bridge = Bridge::new(&config());
+    let (station_port, host, tunnels) = (PortSlot(0), PortSlot(1), [PortSlot(2), PortSlot(3)]);
+    bridge.add_port(station_port, Some(station(200)), PortGroup::Open).unwrap();
+    bridge.add_port(host, Some(station(201)), PortGroup::Gateway).unwrap();
+    for tunnel in tunnels {
+        bridge.add_port(tunnel, None, PortGroup::Tunnel).unwrap();
+    }
+    let mut forward = |from, dst, src| bridge.forward(from, dst, src, Tick(0));
+    let local_flood = Verdict::Flood { to_gateway: false };
+    assert_eq!(forward(tunnels[0], MacAddr::BROADCAST, station(1)), local_flood);
+    assert_eq!(forward(tunnels[1], station(1), station(2)), drop(DropReason::Isolated));
+    assert_eq!(forward(tunnels[0], station(201), station(1)), drop(DropReason::Isolated));
+    assert_eq!(forward(tunnels[0], GATEWAY, station(1)), drop(DropReason::Isolated));
+    assert_eq!(forward(tunnels[0], station(200), station(1)), Verdict::Unicast(station_port));
+    assert_eq!(forward(host, station(1), station(201)), drop(DropReason::Isolated));
+    assert_eq!(forward(station_port, station(1), station(200)), Verdict::Unicast(tunnels[0]));
+    // An address of this host cannot come from another one.
+    assert_eq!(forward(tunnels[1], station(1), station(200)), drop(DropReason::Spoofed));
+    assert_eq!(bridge.flood_targets(tunnels[0]).collect::<Vec<_>>(), [station_port]);
+    assert_eq!(bridge.flood_targets(host).collect::<Vec<_>>(), [station_port]);
+    assert_eq!(bridge.flood_targets(station_port).count(), 3);
+}
+
+#[test]
 fn the_learn_limits_stop_learning_but_not_forwarding() {
     let config = BridgeConfig { learn_limit_per_port: 3, learn_limit: 5, ..config() };
     let mut bridge = bridge_with(&config, 2, PortGroup::Open);
@@ -181,7 +206,7 @@ fn a_domain_without_gateway_or_other_ports_has_nowhere_to_flood() {
 /// One step of the model test. Stations and slots are few, so that they meet.
 #[derive(Debug, Clone)]
 enum Step {
-    Add { slot: u16, pinned: Option<u8>, isolated: bool },
+    Add { slot: u16, pinned: Option<u8>, group: PortGroup },
     Remove { slot: u16 },
     Forward { slot: u16, dst: u8, src: u8 },
     Wait { ticks: u64 },
@@ -190,8 +215,8 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        2 => (0..4u16, proptest::option::of(0..12u8), any::<bool>())
-            .prop_map(|(slot, pinned, isolated)| Step::Add { slot, pinned, isolated }),
+        2 => (0..4u16, proptest::option::of(0..12u8), proptest::sample::select(&PortGroup::ALL))
+            .prop_map(|(slot, pinned, group)| Step::Add { slot, pinned, group }),
         1 => (0..4u16).prop_map(|slot| Step::Remove { slot }),
         16 => (0..5u16, 0..14u8, 0..14u8)
             .prop_map(|(slot, dst, src)| Step::Forward { slot, dst, src }),
@@ -210,10 +235,20 @@ fn address(number: u8) -> MacAddr {
     }
 }
 
+/// Which groups exchange frames, one line for each.
+fn passes(from: PortGroup, to: PortGroup) -> bool {
+    match from {
+        PortGroup::Open => true,
+        PortGroup::Isolated => matches!(to, PortGroup::Open | PortGroup::Gateway),
+        PortGroup::Gateway => to != PortGroup::Tunnel,
+        PortGroup::Tunnel => to == PortGroup::Open,
+    }
+}
+
 #[derive(Debug, Default)]
 struct Model {
     now: u64,
-    ports: BTreeMap<u16, bool>,
+    ports: BTreeMap<u16, PortGroup>,
     pinned: BTreeMap<MacAddr, Option<u16>>,
     learnt: BTreeMap<MacAddr, (u16, u64)>,
     learn_limited: BTreeMap<u16, u64>,
@@ -224,11 +259,11 @@ impl Model {
         self.now - seen < AGEING
     }
 
-    fn add(&mut self, slot: u16, pinned: Option<MacAddr>, isolated: bool) -> bool {
+    fn add(&mut self, slot: u16, pinned: Option<MacAddr>, group: PortGroup) -> bool {
         let refused = self.ports.contains_key(&slot)
             || pinned.is_some_and(|mac| self.pinned.contains_key(&mac));
         if !refused {
-            self.ports.insert(slot, isolated);
+            self.ports.insert(slot, group);
             if let Some(mac) = pinned {
                 self.learnt.remove(&mac);
                 self.pinned.insert(mac, Some(slot));
@@ -245,7 +280,7 @@ impl Model {
     }
 
     fn forward(&mut self, from: u16, dst: MacAddr, src: MacAddr, config: &BridgeConfig) -> Verdict {
-        let Some(isolated) = self.ports.get(&from).copied() else {
+        let Some(group) = self.ports.get(&from).copied() else {
             return drop(DropReason::NotOwner);
         };
         if src.is_multicast() {
@@ -267,8 +302,8 @@ impl Model {
             }
         }
         let others = self.ports.iter().filter(|(slot, _)| **slot != from).count();
-        let targets =
-            self.ports.iter().filter(|(slot, i)| **slot != from && !(isolated && **i)).count();
+        let targets = self.ports.iter().filter(|(slot, it)| **slot != from && passes(group, **it));
+        let targets = targets.count();
         let place = match self.pinned.get(&dst) {
             Some(place) => Some(*place),
             None => self
@@ -278,11 +313,14 @@ impl Model {
                 .map(|(port, _)| Some(*port)),
         };
         match place {
+            Some(None) if group == PortGroup::Tunnel => drop(DropReason::Isolated),
             Some(None) => Verdict::Gateway,
             Some(Some(port)) if port == from => drop(DropReason::Hairpin),
-            Some(Some(port)) if isolated && self.ports[&port] => drop(DropReason::Isolated),
+            Some(Some(port)) if !passes(group, self.ports[&port]) => drop(DropReason::Isolated),
             Some(Some(port)) => Verdict::Unicast(PortSlot(port)),
-            None if dst.is_multicast() => Verdict::Flood { to_gateway: true },
+            None if dst.is_multicast() && group != PortGroup::Tunnel => {
+                Verdict::Flood { to_gateway: true }
+            }
             None if others == 0 => drop(DropReason::NoDestination),
             None if targets == 0 => drop(DropReason::Isolated),
             None => Verdict::Flood { to_gateway: false },
@@ -336,11 +374,10 @@ proptest! {
         model.pinned.insert(GATEWAY, None);
         for step in steps {
             match step {
-                Step::Add { slot, pinned, isolated } => {
+                Step::Add { slot, pinned, group } => {
                     let pinned = pinned.map(address);
-                    let group = if isolated { PortGroup::Isolated } else { PortGroup::Open };
                     let added = bridge.add_port(PortSlot(slot), pinned, group).is_ok();
-                    prop_assert_eq!(added, model.add(slot, pinned, isolated));
+                    prop_assert_eq!(added, model.add(slot, pinned, group));
                 }
                 Step::Remove { slot } => {
                     prop_assert_eq!(bridge.remove_port(PortSlot(slot)), model.remove(slot));
