@@ -115,7 +115,9 @@ fn containers_talk_on_while_the_package_is_upgraded() -> Result<()> {
     let subnet = |n: u8| format!("10.209.{n}.0/24");
     let userspace = ["--subnet", &subnet(1), "-o", "attach=userspace"];
     let userspace = Network::create(agent.driver(), &userspace)?;
-    let auto = Network::create(agent.driver(), &["--subnet", &subnet(2)])?;
+    // Older engines tell of gateways that they were told of.
+    let auto = ["--subnet", &subnet(2), "--gateway", "10.209.2.1"];
+    let auto = Network::create(agent.driver(), &auto)?;
     let shimmed =
         |network: &Network| Container::run(&image, &RunOptions::default().on(network).shimmed()?);
     let sessions = [shimmed(&userspace)?, shimmed(&userspace)?];
