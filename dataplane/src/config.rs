@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use crate::vxlan::VxlanConfig;
 use crate::{DataplaneError, MacAddr, PortPolicy};
 
 /// How the worker threads behave.
@@ -39,6 +40,8 @@ pub struct DomainConfig {
     /// Broadcast, unknown-unicast and multicast frames that one port may flood per second;
     /// 0 means no limit.
     pub bum_limit: u32,
+    /// The segment goes on behind other hosts.
+    pub vxlan: Option<VxlanConfig>,
 }
 
 impl DomainConfig {
@@ -53,6 +56,7 @@ impl DomainConfig {
             learn_limit_per_port: 1024,
             fdb_ageing: Duration::from_mins(5),
             bum_limit: 10_000,
+            vxlan: None,
         }
     }
 }
@@ -97,8 +101,8 @@ pub struct PortConfig {
     /// The endpoint's own address: pinned in the FDB, never learnt elsewhere. `None` for a port
     /// that only learns.
     pub mac: Option<MacAddr>,
-    /// Exchanges frames with every port, also in a domain that isolates its ports: the way to a gateway
-    /// that is a station of its own.
+    /// The way to a gateway that is a station of its own: exchanges frames with every endpoint, also in a
+    /// domain that isolates its ports, and with no other host.
     pub open: bool,
     /// What its devices may send.
     pub policy: PortPolicy,

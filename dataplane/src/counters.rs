@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Why a frame was dropped. Each drop is counted on exactly one port under exactly one reason.
+/// Why a frame was dropped. Each drop is counted exactly once, on a port (or, when it came by VXLAN and belongs
+/// to none, for its network or its socket) and under one reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(usize)]
 pub enum DropReason {
@@ -55,11 +56,19 @@ pub enum DropReason {
     Device,
     /// The kernel dropped frames of the endpoint because too many waited for the agent (packet sockets say so).
     Overrun,
+    /// VXLAN from an address that is no peer of the network (counted for the network).
+    Stranger,
+    /// VXLAN from an address of this host (counted for the network).
+    OwnAddress,
+    /// VXLAN with an identifier that no network has here (counted for the socket).
+    UnknownVni,
+    /// Longer, with what VXLAN adds, than the way to the peer allows (counted for the peer).
+    UnderlayMtu,
 }
 
 impl DropReason {
     /// Every reason, in display order.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::Malformed,
         Self::Oversize,
         Self::Reserved,
@@ -83,6 +92,10 @@ impl DropReason {
         Self::GatewayIgnored,
         Self::Device,
         Self::Overrun,
+        Self::Stranger,
+        Self::OwnAddress,
+        Self::UnknownVni,
+        Self::UnderlayMtu,
     ];
 
     /// The name used in tables and JSON.
@@ -111,6 +124,10 @@ impl DropReason {
             Self::GatewayIgnored => "gateway-ignored",
             Self::Device => "device",
             Self::Overrun => "overrun",
+            Self::Stranger => "stranger",
+            Self::OwnAddress => "own-address",
+            Self::UnknownVni => "unknown-vni",
+            Self::UnderlayMtu => "underlay-mtu",
         }
     }
 }
@@ -179,6 +196,18 @@ impl CounterCells {
     pub(crate) fn transmitted(&self, bytes: usize) {
         self.tx_frames.add(1);
         self.tx_bytes.add(bytes as u64);
+    }
+
+    /// Several frames with `bytes` in all.
+    #[inline]
+    pub(crate) fn transmitted_many(&self, frames: usize, bytes: usize) {
+        self.tx_frames.add(frames as u64);
+        self.tx_bytes.add(bytes as u64);
+    }
+
+    /// Several frames for one reason.
+    pub(crate) fn dropped_many(&self, frames: usize, reason: DropReason) {
+        self.drops[reason as usize].add(frames as u64);
     }
 
     #[inline]

@@ -1,5 +1,5 @@
-//! The embedded engine: L2 bridge domains whose ports are memif links, vhost-user devices, TAP devices, veth pairs and network
-//! stacks.
+//! The embedded engine: L2 bridge domains whose ports are memif links, vhost-user devices, TAP devices, veth pairs,
+//! network stacks and other hosts.
 //!
 //! Layers, bottom up:
 //!
@@ -11,6 +11,7 @@
 //! * [`tap`]: TAP devices and their batched I/O.
 //! * [`packet_socket`]: the host's ends of veth pairs.
 //! * [`stack_port`]: queues to a network stack of this process.
+//! * [`vxlan`]: other hosts of a segment, over UDP.
 //! * `worker`: threads that poll the ports of their domains and move frames, one copy per hop.
 //! * [`control`]: the handle that adds, removes and moves ports while traffic runs.
 //!
@@ -35,6 +36,7 @@ pub mod packet_socket;
 pub mod policy;
 pub mod stack_port;
 pub mod tap;
+pub mod vxlan;
 mod worker;
 
 pub use config::{DomainConfig, GatewayConfig, MemifConfig, PortConfig, VhostConfig, WorkerConfig};

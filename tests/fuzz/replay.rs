@@ -9,7 +9,9 @@ use std::path::Path;
 /// # Panics
 /// When there are none, or when the target finds something.
 pub(crate) fn replay(target: &str, run: fn(&[u8])) {
-    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz");
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = crate_folder.ancestors().map(|folder| folder.join("tests/fuzz"));
+    let fuzz = folders.find(|folder| folder.is_dir()).expect("the workspace has targets");
     let mut count = 0;
     for folder in ["seeds", "regressions"] {
         let Ok(inputs) = fs::read_dir(fuzz.join(folder).join(target)) else { continue };

@@ -30,6 +30,11 @@ const PURE: &[&str] = &[
     "dataplane/src/packet",
     "dataplane/src/packet_socket/unpack.rs",
     "dataplane/src/policy",
+    "dataplane/src/vxlan/claims.rs",
+    "dataplane/src/vxlan/header.rs",
+    "dataplane/src/vxlan/outbox.rs",
+    "dataplane/src/vxlan/peers.rs",
+    "dataplane/src/vxlan/pending.rs",
     "dataplane/stack/src",
     "dataplane/transport/src/listeners.rs",
     "dataplane/transport/src/vcl/backoff.rs",
@@ -50,6 +55,8 @@ const PURE: &[&str] = &[
     "driver/src/engine/embedded/outside/plan.rs",
     "driver/src/engine/embedded/outside/rules.rs",
     "driver/src/engine/embedded/policy.rs",
+    "driver/src/engine/embedded/vxlan/file.rs",
+    "driver/src/engine/embedded/vxlan/mtu.rs",
     "driver/src/engine/vpp/cli_text.rs",
     "driver/src/engine/vpp/diff.rs",
     "driver/src/engine/vpp/diff/host.rs",
@@ -104,14 +111,15 @@ const IMPURE: &[&str] = &[
     "SystemTime::now",
 ];
 
-/// Where `unsafe` may stand: shared memory, the TAP's ioctl and `io_uring` pushes, calls about packet sockets,
-/// libvppcom's functions,
+/// Where `unsafe` may stand: shared memory, the TAP's ioctl and `io_uring` pushes, calls about packet sockets, calls
+/// that send and receive many datagrams, libvppcom's functions,
 /// the preload library, whose every call takes pointers of the program, and the program that makes the
 /// C library's calls to compare what comes of them.
 const UNSAFE: &[&str] = &[
     "dataplane/shm/",
     "dataplane/src/packet_socket/",
     "dataplane/src/tap/",
+    "dataplane/src/vxlan/mmsg.rs",
     "vcl-sys/src/calls.rs",
     "vcl-sys/src/library.rs",
     "vcl-sys/src/symbols.rs",

@@ -1,6 +1,9 @@
 //! Why the engine refused.
 
+use std::net::IpAddr;
+
 use crate::bridge::BridgeError;
+use crate::vxlan::{Vni, VtepAddress};
 use crate::{DomainId, MacAddr, PortId};
 
 /// Why the engine refused.
@@ -35,6 +38,44 @@ pub enum DataplaneError {
         /// What it has.
         other: &'static str,
     },
+    /// Two domains with one identifier at one local address.
+    #[error(
+        "VXLAN network identifier {vni} is in use at {local} by another network; choose another `vxlan.vni`, or a \
+         `vxlan.local` or `vxlan.port` of its own"
+    )]
+    VniInUse {
+        /// The identifier.
+        vni: Vni,
+        /// The address.
+        local: VtepAddress,
+    },
+    /// The local address cannot be used.
+    #[error(
+        "cannot receive VXLAN at {local}: {source}; {}",
+        if source.kind() == std::io::ErrorKind::AddrInUse {
+            "a `vxlan` device of the kernel (Docker Swarm makes some) or another agent has the port: choose another \
+             `vxlan.port` on all hosts"
+        } else {
+            "`vxlan.local` must be an address of this host"
+        }
+    )]
+    Vtep {
+        /// The address.
+        local: VtepAddress,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+    /// A peer cannot be reached from the local address.
+    #[error("the peer {peer} is of another IP version than the local address {local}")]
+    WrongFamily {
+        /// The peer.
+        peer: IpAddr,
+        /// The local address.
+        local: VtepAddress,
+    },
+    /// The domain is on this host only.
+    #[error("bridge domain {} has no VXLAN network identifier", .0.0)]
+    NoSegment(DomainId),
     /// A value is out of its range.
     #[error("{what} must be {expected}, not {found}")]
     BadConfig {

@@ -3,6 +3,7 @@
 mod error;
 mod memif_server;
 mod registry;
+mod segments;
 mod status;
 #[cfg(feature = "vhost-user")]
 mod vhost_servers;
@@ -21,7 +22,8 @@ use crate::{DomainConfig, MemifConfig, PortConfig, WorkerConfig};
 
 pub use self::error::DataplaneError;
 pub use self::status::{
-    DomainId, FdbEntry, MemifStatus, PortId, PortOwner, PortStatus, VhostStatus,
+    DomainId, FdbEntry, MemifStatus, PortId, PortOwner, PortStatus, VhostStatus, VxlanPeer,
+    VxlanStatus,
 };
 pub use crate::capture::{Capture, CaptureScope, CapturedFrame, Direction};
 
@@ -86,27 +88,32 @@ impl Dataplane {
         self.engine.workers.iter().try_for_each(|(worker, _)| worker.run(|_| ()))
     }
 
-    /// Creates a bridge domain, on the worker that has the fewest ports.
+    /// Creates a bridge domain, on the worker that has the fewest ports; one that goes on behind other hosts, on the
+    /// worker that has its sockets. Those are opened in the network namespace of the calling thread.
     ///
     /// # Errors
-    /// [`DataplaneError::BadConfig`].
+    /// [`DataplaneError::BadConfig`], [`DataplaneError::VniInUse`], [`DataplaneError::Vtep`].
     pub fn create_domain(&self, config: DomainConfig) -> Result<DomainId, DataplaneError> {
         let _changes = lock(&self.engine.changes);
         config.check()?;
         let seed = random_seed()?;
+        if let Some(vxlan) = &config.vxlan {
+            let local = vxlan.local;
+            return self.create_segment(config, local, seed);
+        }
         let (id, worker) = lock(&self.engine.registry).place_domain();
-        worker.run(move |worker| worker.fabric.add_domain(id, &config, seed))?;
+        worker.run(move |worker| worker.fabric.add_domain(id, &config, seed, None))??;
         Ok(id)
     }
 
-    /// Removes an empty bridge domain.
+    /// Removes a bridge domain that has no ports of this host.
     ///
     /// # Errors
     /// [`DataplaneError::DomainInUse`] when it still has ports, [`DataplaneError::NoDomain`].
     pub fn delete_domain(&self, domain: DomainId) -> Result<(), DataplaneError> {
         let _changes = lock(&self.engine.changes);
         let worker = lock(&self.engine.registry).domain_worker(domain)?;
-        worker.run(move |worker| worker.fabric.remove_domain(domain))??;
+        worker.run(move |worker| worker.remove_domain(domain))??;
         lock(&self.engine.registry).forget_domain(domain);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::vxlan::VtepAddress;
 use crate::worker::WorkerHandle;
 use crate::{DataplaneError, DomainId, PortId};
 
@@ -12,6 +13,8 @@ pub(super) struct Registry {
     workers: Vec<WorkerHandle>,
     domains: HashMap<DomainId, usize>,
     ports: HashMap<PortId, DomainId>,
+    /// Domains that other hosts have too, and where those are heard.
+    segments: HashMap<DomainId, VtepAddress>,
     last_domain: u32,
     last_port: u32,
 }
@@ -36,6 +39,20 @@ impl Registry {
         (id, self.workers[index].clone())
     }
 
+    /// A new domain's id, and the worker that has the sockets of this local address: they are not shared between
+    /// workers. Says whether that worker has them already.
+    pub(super) fn place_segment(&mut self, local: VtepAddress) -> (DomainId, WorkerHandle, bool) {
+        let known = self.segments.iter().find(|(_, address)| **address == local);
+        let known = known.and_then(|(id, _)| self.domains.get(id)).copied();
+        let (id, mut worker) = self.place_domain();
+        if let Some(index) = known {
+            self.domains.insert(id, index);
+            worker = self.workers[index].clone();
+        }
+        self.segments.insert(id, local);
+        (id, worker, known.is_some())
+    }
+
     pub(super) fn domain_worker(&self, id: DomainId) -> Result<WorkerHandle, DataplaneError> {
         let index = self.domains.get(&id).ok_or(DataplaneError::NoDomain(id))?;
         Ok(self.workers[*index].clone())
@@ -43,6 +60,9 @@ impl Registry {
 
     pub(super) fn forget_domain(&mut self, id: DomainId) {
         self.domains.remove(&id);
+        self.segments.remove(&id);
+        // Those of other hosts; the others are gone.
+        self.ports.retain(|_, domain| *domain != id);
     }
 
     pub(super) fn next_port(&mut self) -> PortId {

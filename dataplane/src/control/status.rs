@@ -1,7 +1,9 @@
 //! What a caller sees of the engine's state.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::vxlan::{Peer, Vni, VtepAddress};
 use crate::{Antispoof, MacAddr, PortCounters};
 
 /// A bridge domain of this engine.
@@ -27,6 +29,8 @@ pub enum PortOwner {
     Memif,
     /// The front end of a vhost-user device.
     Vhost,
+    /// Another host, by VXLAN.
+    Vxlan,
 }
 
 /// The memif link of a port.
@@ -84,7 +88,37 @@ pub struct PortStatus {
     pub tap: Option<String>,
     /// Name of the host's end of the veth pair, when there is one.
     pub veth: Option<String>,
+    /// The other host, when it leads to one.
+    pub peer: Option<Peer>,
     /// Its counters.
+    pub counters: PortCounters,
+}
+
+/// A segment on several hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VxlanStatus {
+    /// Its identifier.
+    pub vni: Vni,
+    /// Where its datagrams come in.
+    pub local: VtepAddress,
+    /// The other hosts, by address.
+    pub peers: Vec<VxlanPeer>,
+    /// Addresses of this host that were named as peers.
+    pub own: Vec<IpAddr>,
+    /// Frames of this segment that belong to no peer.
+    pub unclaimed: PortCounters,
+    /// Datagrams at the local address that belong to no segment; its bytes are those of datagrams.
+    pub socket: PortCounters,
+}
+
+/// Another host of a segment. Receive is what came from it, transmit what went to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VxlanPeer {
+    /// Its port of the domain.
+    pub port: PortId,
+    /// Who it is.
+    pub peer: Peer,
+    /// Its counters; lengths are those of frames, without what VXLAN adds.
     pub counters: PortCounters,
 }
 

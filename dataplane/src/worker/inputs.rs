@@ -25,6 +25,7 @@ use crate::offload::BadOffload;
 use crate::packet_socket::{PacketReader, PacketSocket};
 use crate::stack_port::StackInput;
 use crate::tap::{BUFFER_LEN, TapDevice, TapReader};
+use crate::vxlan::Receiver;
 use crate::worker::fabric::Fabric;
 
 /// Descriptors taken from one memif queue in a turn, and frames from one queue of a vhost-user device.
@@ -42,6 +43,8 @@ const FIRST_SLEEP: Duration = Duration::from_millis(1);
 const LOOK_INTERVAL: Duration = Duration::from_micros(20);
 /// Events taken from the kernel at a time; what is left comes with the next look.
 const EVENTS: usize = 64;
+/// The place in the port table of what belongs to no port.
+pub(crate) const NO_PORT: PortSlot = PortSlot(u16::MAX);
 /// The key of the worker's own eventfd.
 const WAKE_KEY: u64 = u64::MAX;
 
@@ -50,9 +53,17 @@ const WAKE_KEY: u64 = u64::MAX;
 pub(crate) enum Source {
     Memif(RxQueue),
     Vhost(vhost_user_net::RxQueue),
-    Tap { device: Arc<TapDevice>, queue: usize },
+    Tap {
+        device: Arc<TapDevice>,
+        queue: usize,
+    },
     Veth(Arc<PacketSocket>),
     Stack(StackInput),
+    /// What other hosts send to a local address; it is of no port.
+    Vxlan {
+        vtep: usize,
+        receiver: Box<Receiver>,
+    },
 }
 
 impl Source {
@@ -63,6 +74,7 @@ impl Source {
             Self::Tap { device, queue } => device.queues()[*queue].as_fd(),
             Self::Veth(socket) => socket.as_fd(),
             Self::Stack(input) => input.as_fd(),
+            Self::Vxlan { receiver, .. } => receiver.as_fd(),
         }
     }
 
@@ -72,7 +84,7 @@ impl Source {
             Self::Memif(queue) => queue.disarm(),
             Self::Vhost(queue) => queue.disarm(),
             Self::Stack(input) => input.disarm(),
-            Self::Tap { .. } | Self::Veth(_) => {}
+            Self::Tap { .. } | Self::Veth(_) | Self::Vxlan { .. } => {}
         }
     }
 }
@@ -354,6 +366,17 @@ fn turn(input: &mut Input, readers: &mut Readers, fabric: &mut Fabric) -> Turn {
             fabric.flush();
             Turn::Worked
         }
+        Source::Vxlan { vtep, receiver } => {
+            // An error is told once and says nothing of what waits behind it.
+            let Ok(more) = receiver.receive().or_else(|_| receiver.receive()) else {
+                return Turn::Asleep;
+            };
+            for (datagram, bytes) in receiver.datagrams() {
+                fabric.ingress_vxlan(*vtep, datagram, bytes);
+            }
+            fabric.flush();
+            if more { Turn::Worked } else { Turn::Asleep }
+        }
     }
 }
 
@@ -407,7 +430,7 @@ fn fall_asleep(input: &mut Input) -> bool {
         Source::Memif(queue) => matches!(queue.arm(), Ok(Armed::Ready)),
         Source::Vhost(queue) => matches!(queue.arm(), Ok(false)),
         Source::Stack(queue) => !queue.arm(),
-        Source::Tap { .. } | Source::Veth(_) => false,
+        Source::Tap { .. } | Source::Veth(_) | Source::Vxlan { .. } => false,
     };
     if has_frames {
         input.source.disarm();

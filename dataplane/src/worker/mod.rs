@@ -7,6 +7,7 @@
 mod fabric;
 mod inputs;
 mod port;
+mod segments;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -318,7 +319,7 @@ impl Worker {
         self.fabric.flush();
         self.inputs.take(slot, |source| match source {
             Source::Memif(queue) => Arc::ptr_eq(queue.state(), state),
-            Source::Vhost(_) | Source::Tap { .. } | Source::Veth(_) | Source::Stack(_) => false,
+            _ => false,
         });
         if let Some(port) = self.fabric.port_mut(slot) {
             port.memif.take_if(|memif| Arc::ptr_eq(&memif.state, state));
@@ -362,7 +363,7 @@ impl Worker {
         self.fabric.flush();
         self.inputs.take(slot, |source| match source {
             Source::Vhost(queue) => Arc::ptr_eq(queue.state(), state),
-            Source::Memif(_) | Source::Tap { .. } | Source::Veth(_) | Source::Stack(_) => false,
+            _ => false,
         });
         if let Some(port) = self.fabric.port_mut(slot) {
             port.vhost.take_if(|vhost| Arc::ptr_eq(&vhost.state, state));

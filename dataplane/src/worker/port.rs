@@ -14,7 +14,7 @@ use crate::packet_socket::PacketSocket;
 use crate::policy::{Guard, Limits};
 use crate::stack_port::StackOutput;
 use crate::tap::{Outlet, TapDevice};
-use crate::worker::fabric::Parcel;
+use crate::worker::fabric::{Parcel, Tunnel};
 use crate::{DomainId, MacAddr, PortConfig};
 
 /// One port and its ways out. The ways in are [`Input`](super::inputs::Input)s.
@@ -38,6 +38,8 @@ pub(crate) struct Port {
     pub(crate) tap: Option<Arc<TapDevice>>,
     pub(crate) veth: Option<Arc<PacketSocket>>,
     pub(crate) stack: Option<StackOutput>,
+    /// The other host that it leads to; such a port has no device.
+    pub(crate) tunnel: Option<Tunnel>,
     /// Frames of stacks that wait for room in a queue of this port.
     pub(crate) parked: VecDeque<Parcel>,
     /// When the queue last took one of them.
@@ -87,11 +89,20 @@ impl Port {
             tap: None,
             veth: None,
             stack: None,
+            tunnel: None,
             parked: VecDeque::new(),
             parked_since: Tick(0),
             dirty: false,
             captured: false,
         })
+    }
+
+    /// The port of another host.
+    pub(crate) fn tunnel(id: PortId, domain: DomainId, tunnel: Tunnel) -> Self {
+        let config = PortConfig::new(tunnel.peer.to_string(), None);
+        let port =
+            Self::new(id, domain, &config).expect("nothing is checked, so no address is missing");
+        Self { tunnel: Some(tunnel), ..port }
     }
 
     /// Who owns the endpoint's address: a connected memif client or vhost-user front end, of which a port
@@ -104,6 +115,7 @@ impl Port {
             Self { tap: Some(_), .. } => PortOwner::Tap,
             Self { veth: Some(_), .. } => PortOwner::Veth,
             Self { stack: Some(_), .. } => PortOwner::Stack,
+            Self { tunnel: Some(_), .. } => PortOwner::Vxlan,
             _ => PortOwner::None,
         }
     }
@@ -147,6 +159,7 @@ impl Port {
             vhost: self.vhost.as_ref().map(|vhost| vhost.status.clone()),
             tap: self.tap.as_ref().map(|tap| tap.name().to_owned()),
             veth: self.veth.as_ref().map(|veth| veth.link().to_owned()),
+            peer: self.tunnel.map(|tunnel| tunnel.peer),
             counters: self.counters.read(),
         }
     }

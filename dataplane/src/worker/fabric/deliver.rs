@@ -26,6 +26,8 @@ impl Fabric {
             self.deliver_kernel(to, frame);
         } else if port.stack.is_some() {
             self.deliver_stack(to, frame);
+        } else if port.tunnel.is_some() {
+            self.deliver_vxlan(to, frame);
         } else {
             return port.counters.dropped(DropReason::NoDevice);
         }
@@ -114,6 +116,9 @@ impl Fabric {
         self.flush_rings();
         if !self.writer.is_empty() {
             self.flush_taps();
+        }
+        if self.vxlan_waits {
+            self.flush_vteps();
         }
     }
 

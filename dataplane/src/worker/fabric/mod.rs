@@ -10,6 +10,7 @@ mod outgoing;
 mod stack;
 mod switch;
 mod vhost;
+mod vxlan;
 
 use memif::RingFault;
 
@@ -20,10 +21,13 @@ use crate::gateway::Gateway;
 use crate::offload::{BadOffload, Checksum, complete_checksum};
 use crate::stack_port::BufferPool;
 use crate::tap::TapWriter;
+use crate::vxlan::Sockets;
 use crate::worker::port::Port;
 use crate::{DomainConfig, DomainId, DropReason, PortConfig};
 
 pub(crate) use stack::{OFFER_INTERVAL, Parcel};
+use vxlan::Vtep;
+pub(crate) use vxlan::{SegmentPlace, Tunnel};
 
 /// Bytes of a frame that decisions are made on.
 const HEADER: usize = 64;
@@ -40,6 +44,7 @@ struct Domain {
     gateway: Option<Gateway>,
     group: PortGroup,
     mtu: usize,
+    segment: Option<SegmentPlace>,
 }
 
 /// Where a TAP frame goes: a port, and the flow that chooses its queue.
@@ -62,6 +67,10 @@ pub(crate) struct Fabric {
     /// Buffers of frames from and to stacks.
     pool: BufferPool,
     captures: Vec<Sink>,
+    /// Local addresses at which other hosts are heard; each keeps its place.
+    vteps: Vec<Option<Vtep>>,
+    /// Something waits in an outbox of theirs.
+    vxlan_waits: bool,
     faults: Vec<(PortId, RingFault)>,
     tick: Tick,
     /// Reused for flooding, for frames to the gateway and for its replies.
@@ -82,6 +91,8 @@ impl Fabric {
             parked: Vec::new(),
             pool: BufferPool::default(),
             captures: Vec::new(),
+            vteps: Vec::new(),
+            vxlan_waits: false,
             faults: Vec::new(),
             tick: Tick(0),
             targets: Vec::new(),
@@ -95,7 +106,16 @@ impl Fabric {
         self.tick = tick;
     }
 
-    pub(crate) fn add_domain(&mut self, id: DomainId, config: &DomainConfig, seed: u64) {
+    /// Adds a domain; `sockets` are there when it is the first one at its local address.
+    pub(crate) fn add_domain(
+        &mut self,
+        id: DomainId,
+        config: &DomainConfig,
+        seed: u64,
+        sockets: Option<Sockets>,
+    ) -> Result<(), DataplaneError> {
+        let segment = config.vxlan.as_ref();
+        let segment = segment.map(|vxlan| self.add_segment(vxlan, sockets)).transpose()?;
         let group = if config.isolation { PortGroup::Isolated } else { PortGroup::Open };
         let domain = Some(Domain {
             id,
@@ -103,23 +123,33 @@ impl Fabric {
             gateway: config.gateway.as_ref().map(Gateway::new),
             group,
             mtu: config.mtu as usize,
+            segment,
         });
         match self.domains.iter_mut().find(|place| place.is_none()) {
             Some(free) => *free = domain,
             None => self.domains.push(domain),
         }
+        Ok(())
     }
 
     pub(crate) fn remove_domain(&mut self, id: DomainId) -> Result<(), DataplaneError> {
-        let in_use = self.ports.iter().flatten().filter(|port| port.domain == id).count();
+        let in_use = self.stations(id);
         if in_use > 0 {
             return Err(DataplaneError::DomainInUse { domain: id, ports: in_use });
+        }
+        for (peer, _) in self.peers(id) {
+            self.remove_peer(peer);
         }
         for place in &mut self.domains {
             place.take_if(|domain| domain.id == id);
         }
         self.captures.retain(|sink| sink.scope != CaptureScope::Domain(id));
         Ok(())
+    }
+
+    /// Ports of a domain on this host.
+    pub(crate) fn stations(&self, id: DomainId) -> usize {
+        self.ports().filter(|port| port.domain == id && port.tunnel.is_none()).count()
     }
 
     pub(crate) fn create_port(
@@ -147,7 +177,11 @@ impl Fabric {
         };
         let Some(domain) = &mut self.domains[index] else { unreachable!("found a moment ago") };
         port.domain_index = index;
-        let group = if port.open { PortGroup::Open } else { domain.group };
+        let group = match port.tunnel {
+            Some(_) => PortGroup::Tunnel,
+            None if port.open => PortGroup::Gateway,
+            None => domain.group,
+        };
         if let Err(error) = domain.bridge.add_port(slot, port.mac, group) {
             return Err((Box::new(port), error.into()));
         }

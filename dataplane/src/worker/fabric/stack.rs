@@ -114,7 +114,7 @@ impl Fabric {
                 }
             }
             PortOwner::Stack => return self.offer_stack(to, parcel),
-            PortOwner::Tap | PortOwner::Veth | PortOwner::None => {
+            PortOwner::Tap | PortOwner::Veth | PortOwner::Vxlan | PortOwner::None => {
                 let offload = parcel.frame.offload;
                 self.deliver(to, &Outgoing::Private { bytes: parcel.frame.bytes(), offload });
                 self.finish(parcel);
