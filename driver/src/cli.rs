@@ -303,6 +303,8 @@ pub enum ShowWhat {
     Listeners,
     /// Ports that containers want published.
     Ports,
+    /// Other hosts that have networks too, by VXLAN, with frames, bytes and drops.
+    Vxlan,
 }
 
 /// `capture`

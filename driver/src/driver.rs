@@ -21,6 +21,7 @@ use tracing::{debug, error, info, warn};
 use crate::docker::request::EndpointRequest;
 use crate::engine::{Attachment, Engine, EngineError};
 use crate::gate::Gate;
+use crate::model::vxlan::MtuSource;
 use crate::model::{EndpointId, IfName, NetworkId, NetworkSpec, PortMapping, SandboxKey};
 use crate::state::{
     Begin, Change, Claim, EndpointRecord, Gateways, NetworkRecord, Standing, State, StateError,
@@ -94,9 +95,10 @@ impl Driver {
     }
 
     /// Creates a network; repeating the same request succeeds.
-    pub fn create_network(&self, spec: &NetworkSpec) -> Result<(), DriverError> {
-        let _network = self.gate.take_network(&spec.id);
-        self.heard_of_network(&spec.id);
+    pub fn create_network(&self, asked: &NetworkSpec) -> Result<(), DriverError> {
+        let _network = self.gate.take_network(&asked.id);
+        self.heard_of_network(&asked.id);
+        let spec = &self.prepared(asked)?;
         let mut begin = self.begin_network(spec).inspect_err(|error| self.doubt_holder(error))?;
         if begin == Begin::Leftover {
             self.remove_network(&spec.id)?;
@@ -197,6 +199,17 @@ impl Driver {
             return Ok(());
         }
         self.part(record)
+    }
+
+    /// What the network shall be; for one that exists already, what it is.
+    fn prepared(&self, asked: &NetworkSpec) -> Result<NetworkSpec, DriverError> {
+        let held = self.state().find_network(&asked.id).map(|record| record.spec.clone());
+        let Some(held) = held else {
+            let prepared = self.engine.prepare_network(asked);
+            return prepared.map_err(|source| failed("create the network", source));
+        };
+        let found = asked.vxlan.as_ref().is_some_and(|it| it.mtu == MtuSource::Underlay);
+        Ok(NetworkSpec { mtu: if found { held.mtu } else { asked.mtu }, ..asked.clone() })
     }
 
     fn begin_network(&self, spec: &NetworkSpec) -> Result<Begin<NetworkRecord>, DriverError> {

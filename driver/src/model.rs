@@ -3,6 +3,7 @@
 //! Nothing in here knows Docker's JSON (that is the `docker` module) or an engine.
 
 pub mod policy;
+pub mod vxlan;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use session::layout::RingSize;
 
 pub use self::policy::{Antispoof, PolicyOptions, RateLimit};
+pub use self::vxlan::VxlanSpec;
 
 /// The text is not one of Docker's object ids.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -243,6 +245,9 @@ pub struct NetworkSpec {
     /// What endpoints may send that do not choose it.
     #[serde(default)]
     pub policy: PolicyOptions,
+    /// The other hosts that have it.
+    #[serde(default)]
+    pub vxlan: Option<VxlanSpec>,
 }
 
 impl NetworkSpec {

@@ -1,6 +1,7 @@
 //! `dockervpp show`: what a running agent has, for people or as JSON.
 
 mod sessions;
+mod vxlan;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +29,7 @@ pub fn run(arguments: &ShowArgs) -> miette::Result<()> {
                 shown(&client, arguments, "listeners", sessions::listeners).await
             }
             ShowWhat::Ports => shown(&client, arguments, "ports", ports).await,
+            ShowWhat::Vxlan => shown(&client, arguments, "vxlan", vxlan::hosts).await,
         }
     })?;
     Ok(super::output::print(&text)?)
@@ -62,6 +64,7 @@ fn networks(list: &[Network]) -> Table {
         ("TCP", Align::Left),
         ("FLAGS", Align::Left),
         ("ENDPOINTS", Align::Right),
+        ("VNI", Align::Right),
     ]);
     for network in list {
         let flags = [(network.internal, "internal"), (network.isolation, "isolation")];
@@ -77,6 +80,7 @@ fn networks(list: &[Network]) -> Table {
             network.tcp.to_string(),
             flags.join(" "),
             network.endpoints.to_string(),
+            optional(network.vni.as_ref()),
         ]);
     }
     table
@@ -155,12 +159,27 @@ fn fdb(list: &[FdbEntry]) -> Table {
         table.row([
             entry.network.short().to_owned(),
             entry.mac.clone(),
-            entry.endpoint.as_ref().map_or("gateway", EndpointId::short).to_owned(),
+            place(entry),
             kind.to_owned(),
             age,
         ]);
     }
     table
+}
+
+/// Where an address is.
+fn place(entry: &FdbEntry) -> String {
+    match (&entry.endpoint, &entry.peer) {
+        (Some(endpoint), _) => EndpointId::short(endpoint).to_owned(),
+        (None, Some(peer)) => format!("vxlan {peer}"),
+        (None, None) => "gateway".to_owned(),
+    }
+}
+
+/// Counts by name.
+fn counted(counts: &BTreeMap<String, u64>) -> String {
+    let counts = counts.iter().map(|(name, count)| format!("{name} {count}"));
+    counts.collect::<Vec<_>>().join(", ")
 }
 
 fn counters(list: &[Counters]) -> Table {
@@ -175,10 +194,6 @@ fn counters(list: &[Counters]) -> Table {
         ("NAMES", Align::Left),
         ("SESSIONS", Align::Left),
     ]);
-    let counted = |counts: &BTreeMap<String, u64>| {
-        let counts = counts.iter().map(|(name, count)| format!("{name} {count}"));
-        counts.collect::<Vec<_>>().join(", ")
-    };
     for entry in list {
         table.row([
             entry.endpoint.short().to_owned(),

@@ -40,6 +40,7 @@ pub fn router(driver: Arc<Driver>, agent_stops: watch::Receiver<bool>) -> Router
         .route("/v1/endpoints/{id}", delete(forget_endpoint))
         .route("/v1/fdb", get(fdb))
         .route("/v1/counters", get(counters))
+        .route("/v1/vxlan", get(vxlan))
         .route("/v1/sessions", get(sessions))
         .route("/v1/listeners", get(listeners))
         .route("/v1/ports", get(ports))
@@ -209,6 +210,24 @@ async fn counters(
         for record in state.endpoints().filter(|record| wanted(&record.spec.network)) {
             if let Some(status) = driver.engine().endpoint_status(&record.spec.id)? {
                 list.push(views::counters(record, &status));
+            }
+        }
+        Ok(list)
+    });
+    list.await.map(Json)
+}
+
+async fn vxlan(
+    State(api): State<Api>,
+    Query(selection): Query<Selection>,
+) -> Answer<Vec<super::Vxlan>> {
+    let list = blocking(&api, move |driver| {
+        let state = driver.snapshot();
+        let wanted = selector(&state, &selection)?;
+        let mut list = Vec::new();
+        for record in state.networks().filter(|record| wanted(&record.spec.id)) {
+            if let Some(status) = driver.engine().vxlan(&record.spec.id)? {
+                list.push(views::vxlan(&record.spec, &status));
             }
         }
         Ok(list)

@@ -135,9 +135,7 @@ impl Running {
     ) -> Result<(), crate::engine::EngineError> {
         while self.file.writer.pending() < CHUNK && !self.shall_end(*frames, deadline) {
             let Some(frame) = self.source.next(FLUSH_AFTER)? else { return Ok(()) };
-            let endpoint = self.source.endpoint_of(frame.port);
-            let name = endpoint.as_ref().map_or("gateway", |endpoint| endpoint.short());
-            self.file.frame(&frame, name);
+            self.file.frame(&frame, || self.source.label_of(frame.port));
             *frames += 1;
         }
         Ok(())
@@ -177,12 +175,12 @@ impl CaptureFile {
         Self { writer, scope, ports: HashMap::new() }
     }
 
-    fn frame(&mut self, frame: &CapturedFrame, name: &str) {
+    fn frame(&mut self, frame: &CapturedFrame, name: impl FnOnce() -> String) {
         let writer = &mut self.writer;
         let (interface, count) = self
             .ports
             .entry(frame.port)
-            .or_insert_with(|| (writer.interface(name, "port of the bridge domain"), 0));
+            .or_insert_with(|| (writer.interface(&name(), "port of the bridge domain"), 0));
         *count += 1;
         writer.frame(*interface, frame.time, frame.direction, frame.length, &frame.data);
     }

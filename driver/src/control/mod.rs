@@ -10,6 +10,7 @@
 //! | `GET /v1/endpoints` | list of [`Endpoint`] |
 //! | `GET /v1/fdb` | list of [`FdbEntry`] |
 //! | `GET /v1/counters` | list of [`Counters`] |
+//! | `GET /v1/vxlan` | list of [`Vxlan`] |
 //! | `GET /v1/sessions` | list of [`sessions::Session`] |
 //! | `GET /v1/listeners` | list of [`sessions::Listener`] |
 //! | `GET /v1/ports` | list of [`PublishedPort`] |
@@ -74,6 +75,9 @@ pub struct Network {
     pub isolation: bool,
     /// How many endpoints it has.
     pub endpoints: usize,
+    /// Its VXLAN network identifier, if other hosts have it too.
+    #[serde(default)]
+    pub vni: Option<u32>,
 }
 
 /// A subnet of a network.
@@ -176,8 +180,11 @@ pub struct FdbEntry {
     pub network: NetworkId,
     /// The address.
     pub mac: String,
-    /// The endpoint behind it; `null` is the gateway.
+    /// The endpoint behind it; `null` is the gateway, or a station of another host.
     pub endpoint: Option<EndpointId>,
+    /// The host behind which it is, if that is another one.
+    #[serde(default)]
+    pub peer: Option<String>,
     /// Configured, not learnt.
     pub pinned: bool,
     /// Seconds since the last frame from it.
@@ -208,6 +215,46 @@ pub struct Counters {
     /// What its sessions did, those counts that are not zero.
     #[serde(default)]
     pub sessions: sessions::SessionCounters,
+}
+
+/// A network that other hosts have too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vxlan {
+    /// The network.
+    pub network: NetworkId,
+    /// Its VXLAN network identifier.
+    pub vni: u32,
+    /// Where datagrams come in: an address of this host, or `*`, and a UDP port.
+    pub local: String,
+    /// Its MTU, in bytes.
+    pub mtu: u32,
+    /// A file that names other hosts.
+    pub peers_file: Option<String>,
+    /// The other hosts.
+    pub peers: Vec<VxlanPeer>,
+    /// Addresses of this host: datagrams from there are dropped.
+    pub own: Vec<String>,
+    /// Drops of frames of this network that belong to no peer, by reason, those that are not zero.
+    pub drops: BTreeMap<String, u64>,
+    /// Drops of datagrams that belong to no network, likewise. All networks with the same `local` show these.
+    pub socket_drops: BTreeMap<String, u64>,
+}
+
+/// Another host. Receive is from it, transmit to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VxlanPeer {
+    /// Its address, with its UDP port if that is not 4789.
+    pub peer: String,
+    /// Frames from it, dropped ones included.
+    pub rx_frames: u64,
+    /// Their bytes, without what VXLAN adds.
+    pub rx_bytes: u64,
+    /// Frames to it.
+    pub tx_frames: u64,
+    /// Their bytes.
+    pub tx_bytes: u64,
+    /// Drops by reason, those that are not zero.
+    pub drops: BTreeMap<String, u64>,
 }
 
 /// A port that the user wants published.

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use dataplane::DropReason;
+use dataplane::control::{VxlanPeer, VxlanStatus};
+use dataplane::{DropReason, PortCounters};
 
-use super::sessions;
-use super::{Counters, Endpoint, FdbEntry, Memif, Network, Phase, PublishedPort, Subnet, Vhost};
+use super::{self as view, sessions};
+use super::{
+    Counters, Endpoint, FdbEntry, Memif, Network, Phase, PublishedPort, Subnet, Vhost, Vxlan,
+};
 use crate::engine::{EndpointStatus, FdbLine, PublishedAt, VhostFrontEnd, host_counts};
 use crate::model::{NetworkId, NetworkSpec};
 use crate::state::{EndpointRecord, NetworkRecord, Standing, State};
@@ -29,6 +32,7 @@ pub(super) fn network(record: &NetworkRecord, state: &State) -> Network {
         internal: spec.internal,
         isolation: spec.isolation,
         endpoints: state.endpoints_of(&spec.id).count(),
+        vni: spec.vxlan.as_ref().map(|vxlan| vxlan.vni.get()),
     }
 }
 
@@ -94,6 +98,7 @@ pub(super) fn fdb(network: &NetworkId, line: FdbLine) -> FdbEntry {
         network: network.clone(),
         mac: line.mac.to_string(),
         endpoint: line.endpoint,
+        peer: line.peer.map(|peer| peer.to_string()),
         pinned: line.pinned,
         age_seconds: line.age.as_secs_f64(),
     }
@@ -122,6 +127,34 @@ pub(super) fn counters(record: &EndpointRecord, status: &EndpointStatus) -> Coun
 /// Those that are not zero.
 fn some_of(counts: impl Iterator<Item = (&'static str, u64)>) -> BTreeMap<String, u64> {
     counts.filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
+/// Drops by reason, those that are not zero.
+fn dropped(counters: &PortCounters) -> BTreeMap<String, u64> {
+    some_of(DropReason::ALL.into_iter().map(|reason| (reason.name(), counters.dropped(reason))))
+}
+
+pub(super) fn vxlan(network: &NetworkSpec, status: &VxlanStatus) -> Vxlan {
+    let peers = status.peers.iter().map(|VxlanPeer { peer, counters, .. }| view::VxlanPeer {
+        peer: peer.to_string(),
+        rx_frames: counters.rx_frames,
+        rx_bytes: counters.rx_bytes,
+        tx_frames: counters.tx_frames,
+        tx_bytes: counters.tx_bytes,
+        drops: dropped(counters),
+    });
+    let file = network.vxlan.as_ref().and_then(|vxlan| vxlan.peers_file.as_ref());
+    Vxlan {
+        network: network.id.clone(),
+        vni: status.vni.get(),
+        local: status.local.to_string(),
+        mtu: network.mtu,
+        peers_file: file.map(|path| path.display().to_string()),
+        peers: peers.collect(),
+        own: status.own.iter().map(ToString::to_string).collect(),
+        drops: dropped(&status.unclaimed),
+        socket_drops: dropped(&status.socket),
+    }
 }
 
 /// Published ports, of which the engine serves `published`.

@@ -5,9 +5,11 @@
 //! never be a silently different network. Keys of Docker's own are tolerated.
 
 mod vhost;
+mod vxlan;
 
 use serde_json::Value;
 
+pub use self::vxlan::VxlanOptions;
 use super::wire::Options;
 use crate::model::{
     Antispoof, AttachKind, MemifOptions, PolicyOptions, RateLimit, RingBytes, SessionOptions,
@@ -31,12 +33,12 @@ const DOCKER_NETWORK_KEYS: [&str; 3] = [
 ];
 
 /// What the user said about a network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkOptions {
     /// The attach kind of endpoints that do not choose one.
     pub attach: AttachKind,
-    /// MTU in bytes.
-    pub mtu: u32,
+    /// MTU in bytes, when it was given.
+    pub mtu: Option<u32>,
     /// Containers reach the gateway only.
     pub isolation: bool,
     /// What carries TCP of endpoints of kind `userspace`.
@@ -45,19 +47,8 @@ pub struct NetworkOptions {
     pub session: SessionOptions,
     /// What endpoints may send that do not choose it.
     pub policy: PolicyOptions,
-}
-
-impl Default for NetworkOptions {
-    fn default() -> Self {
-        Self {
-            attach: AttachKind::default(),
-            mtu: 1500,
-            isolation: false,
-            tcp: TcpStack::default(),
-            session: SessionOptions::default(),
-            policy: PolicyOptions::default(),
-        }
-    }
+    /// The other hosts that have it.
+    pub vxlan: VxlanOptions,
 }
 
 /// What the user said about an endpoint.
@@ -92,10 +83,10 @@ pub struct OptionSpec<T> {
 const MTU: OptionSpec<NetworkOptions> = OptionSpec {
     key: "mtu",
     values: "576..65521",
-    default: "1500",
+    default: "1500; with vxlan.vni what the way to the peers leaves",
     doc: "Largest IP packet, in bytes; at least 1280 with IPv6. com.docker.network.driver.mtu means \
           the same.",
-    apply: |options, text| text.mtu().map(|mtu| options.mtu = mtu),
+    apply: |options, text| text.mtu().map(|mtu| options.mtu = Some(mtu)),
 };
 
 /// Options of `docker network create -o KEY=VALUE`.
@@ -171,6 +162,11 @@ pub const NETWORK: &[OptionSpec<NetworkOptions>] = &[
               docs/vpp.md).",
         apply: |options, text| text.tcp().map(|tcp| options.tcp = tcp),
     },
+    vxlan::LOCAL,
+    vxlan::PEERS,
+    vxlan::PEERS_FILE,
+    vxlan::PORT,
+    vxlan::VNI,
 ];
 
 /// Options of an endpoint: `docker run --network name=NET,driver-opt=KEY=VALUE`,
@@ -288,6 +284,9 @@ pub enum OptionError {
     /// One option was given twice, in two spellings, with different values.
     #[error("option `{0}` is given twice with different values, with and without `{PREFIX}`")]
     Twice(String),
+    /// Options that make no sense with or without each other.
+    #[error("{0}")]
+    Together(String),
     /// `com.docker.network.generic` is not an object.
     #[error("`{GENERIC}` must be a JSON object")]
     GenericNotObject,
@@ -512,7 +511,7 @@ mod tests {
     fn every_json_type_and_spelling_is_read() {
         for mtu in [json!({"mtu": "9000"}), json!({"mtu": 9000}), json!({"dockervpp.mtu": "9000"})]
         {
-            assert_eq!(network(&mtu).unwrap().mtu, 9000, "{mtu}");
+            assert_eq!(network(&mtu).unwrap().mtu, Some(9000), "{mtu}");
         }
         for on in [json!(true), json!("TRUE"), json!(1), json!("yes")] {
             assert!(network(&json!({"isolation": on})).unwrap().isolation);
@@ -526,9 +525,9 @@ mod tests {
     #[test]
     fn own_mtu_wins_over_dockers() {
         let both = json!({"com.docker.network.driver.mtu": "1400", "mtu": "9000"});
-        assert_eq!(network(&both).unwrap().mtu, 9000);
+        assert_eq!(network(&both).unwrap().mtu, Some(9000));
         let dockers = json!({"com.docker.network.driver.mtu": "1400"});
-        assert_eq!(network(&dockers).unwrap().mtu, 1400);
+        assert_eq!(network(&dockers).unwrap().mtu, Some(1400));
         let error = network(&json!({"com.docker.network.driver.mtu": "jumbo"})).unwrap_err();
         assert!(error.to_string().contains("`com.docker.network.driver.mtu` must be"), "{error}");
     }
@@ -656,7 +655,7 @@ mod tests {
         fn every_mtu_in_range_is_read(mtu in 0u32..70_000) {
             let read = network(&json!({ "mtu": mtu.to_string() })).map(|options| options.mtu);
             if (576..=65_521).contains(&mtu) {
-                prop_assert_eq!(read.unwrap(), mtu);
+                prop_assert_eq!(read.unwrap(), Some(mtu));
             } else {
                 prop_assert!(read.is_err());
             }

@@ -22,6 +22,9 @@ use crate::model::{
 const PORT_MAP: &str = "com.docker.network.portmap";
 const IFNAME: &str = "com.docker.network.endpoint.ifname";
 
+/// The MTU of networks for which none is given: that of Ethernet.
+const DEFAULT_MTU: u32 = 1500;
+
 /// The smallest MTU that IPv6 works with (RFC 8200, section 5).
 const IPV6_MIN_MTU: u32 = 1280;
 
@@ -118,20 +121,22 @@ impl wire::CreateNetworkRequest {
         if ipv4.is_empty() && ipv6.is_empty() {
             return Err(RequestError::NoPool);
         }
-        if !ipv6.is_empty() && options.mtu < IPV6_MIN_MTU {
-            return Err(RequestError::SmallMtu(options.mtu));
+        let mtu = options.mtu.unwrap_or(DEFAULT_MTU);
+        if !ipv6.is_empty() && mtu < IPV6_MIN_MTU {
+            return Err(RequestError::SmallMtu(mtu));
         }
         Ok(NetworkSpec {
             id,
             ipv4,
             ipv6,
-            mtu: options.mtu,
+            mtu,
             internal: options::is_internal(&self.options)?,
             isolation: options.isolation,
             attach: options.attach,
             tcp: options.tcp,
             session: options.session,
             policy: options.policy,
+            vxlan: options.vxlan.spec(&options)?,
         })
     }
 }
@@ -139,7 +144,8 @@ impl wire::CreateNetworkRequest {
 impl wire::GwAllocCheckRequest {
     /// Whether the network that will be asked for is internal.
     pub fn parse(&self) -> Result<bool, RequestError> {
-        NetworkOptions::parse(&self.options)?;
+        let options = NetworkOptions::parse(&self.options)?;
+        options.vxlan.spec(&options)?;
         Ok(options::is_internal(&self.options)?)
     }
 }

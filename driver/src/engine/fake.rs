@@ -272,6 +272,7 @@ impl Engine for FakeEngine {
             .map(|(spec, _)| FdbLine {
                 mac: spec.mac,
                 endpoint: Some(spec.id.clone()),
+                peer: None,
                 pinned: true,
                 age: Duration::ZERO,
             })

@@ -16,6 +16,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ::session::broker;
+use dataplane::control::VxlanStatus;
+use dataplane::vxlan::Peer;
 use dataplane::{MacAddr, PortCounters};
 use serde::Serialize;
 use transport::HostCounters;
@@ -31,6 +33,12 @@ use crate::model::{
 pub trait Engine: Send + Sync {
     /// Its name, as in `--engine`.
     fn name(&self) -> &'static str;
+
+    /// What a new network shall be: what only this host knows is filled in, and what cannot work here is refused.
+    /// Networks that were made before are not asked about.
+    fn prepare_network(&self, network: &NetworkSpec) -> Result<NetworkSpec, EngineError> {
+        Ok(network.clone())
+    }
 
     /// Creates the network's bridge domain and gateway.
     fn create_network(&self, network: &NetworkSpec) -> Result<(), EngineError>;
@@ -106,6 +114,12 @@ pub trait Engine: Send + Sync {
 
     /// The forwarding table of a network.
     fn fdb(&self, network: &NetworkId) -> Result<Vec<FdbLine>, EngineError>;
+
+    /// The other hosts of a network; `None` when it is on this host only, or unknown.
+    fn vxlan(&self, network: &NetworkId) -> Result<Option<VxlanStatus>, EngineError> {
+        let _ = network;
+        Ok(None)
+    }
 
     /// Starts a capture.
     fn capture(
@@ -253,8 +267,10 @@ pub struct VhostFrontEnd {
 pub struct FdbLine {
     /// The address.
     pub mac: MacAddr,
-    /// The endpoint behind it; `None` is the gateway.
+    /// The endpoint behind it; `None` is the gateway, or a station of another host.
     pub endpoint: Option<EndpointId>,
+    /// The host behind which it is, if that is another one.
+    pub peer: Option<Peer>,
     /// Belongs to the endpoint by configuration, not learnt.
     pub pinned: bool,
     /// Time since it was last seen.
@@ -280,6 +296,11 @@ pub trait FrameSource: Send {
 
     /// The endpoint whose port this is; `None` for the gateway, or when the port is gone.
     fn endpoint_of(&self, port: dataplane::PortId) -> Option<EndpointId>;
+
+    /// What the port is called in the file.
+    fn label_of(&self, port: dataplane::PortId) -> String {
+        self.endpoint_of(port).map_or_else(|| "gateway".to_owned(), |it| it.short().to_owned())
+    }
 
     /// Frames lost because the reader was too slow.
     fn lost(&self) -> u64;

@@ -7,6 +7,7 @@
 //! * [`address`]: their IP addresses; [`sysctl`]: the kernel's settings.
 //! * [`nft`], [`iptables`]: the packet filter, by the host's own commands ([`command`]).
 //! * [`conntrack`]: the kernel's table of flows.
+//! * [`file_watch`]: one thread that is told when files change.
 //! * [`watch`]: one thread that tries jobs again until what they wait for is there.
 //!
 //! Nothing in here knows Docker or an engine, and every call blocks for milliseconds at most.
@@ -14,6 +15,7 @@
 pub mod address;
 pub mod command;
 pub mod conntrack;
+pub mod file_watch;
 pub mod iptables;
 pub mod link;
 pub mod netns;

@@ -8,6 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
+use super::vxlan;
 use crate::control::sessions::{self, NamedCounts};
 use crate::driver::Driver;
 use crate::engine::{EndpointStatus, host_counts};
@@ -51,6 +52,9 @@ impl Collector for Agent {
         frames(&mut encoder, &endpoints)?;
         drops(&mut encoder, &endpoints)?;
         name_packets(&mut encoder, &endpoints)?;
+        let ids = state.networks().map(|record| record.spec.id.clone());
+        let segments = ids.filter_map(|id| engine.vxlan(&id).ok()?.map(|status| (id, status)));
+        vxlan::encode(&mut encoder, &segments.collect::<Vec<_>>())?;
         owners(&mut encoder, &endpoints)?;
         session_counts(&mut encoder, &endpoints)
     }

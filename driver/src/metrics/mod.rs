@@ -10,6 +10,7 @@
 mod address;
 mod collect;
 mod server;
+mod vxlan;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -138,6 +138,7 @@ mod tests {
             tcp: TcpStack::default(),
             session: crate::model::SessionOptions::default(),
             policy: crate::model::PolicyOptions::default(),
+            vxlan: None,
         }
     }
 

@@ -345,6 +345,7 @@ fn owner_name(owner: control::PortOwner) -> &'static str {
         control::PortOwner::Stack => "stack",
         control::PortOwner::Memif => "memif",
         control::PortOwner::Vhost => "vhost-user",
+        control::PortOwner::Vxlan => "vxlan",
     }
 }
 

@@ -1,22 +1,24 @@
 //! The embedded engine behind the [`Engine`] trait: a network is a bridge domain of the agent's data
 //! path, an endpoint one of its ports. If networks have a way out, each has one more port: a TAP of the
-//! host, which is the gateway then.
+//! host, which is the gateway then. Other hosts that have the network too are ports as well.
 
 mod network;
 mod outside;
 mod policy;
+mod vxlan;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dataplane::control::{self, FdbEntry};
+use dataplane::control::{self, FdbEntry, VxlanPeer, VxlanStatus};
 use dataplane::{DataplaneError, DomainId, PortConfig, PortId};
 use session::broker::NetworkKey;
 
 use self::network::domain_config;
 use self::outside::Outside;
 use self::policy::port_policy;
+use self::vxlan::Segments;
 use super::attachment::{
     AttachmentOptions, Attachments, Endpoint, MemifService, different, gateway_mac,
 };
@@ -55,6 +57,7 @@ pub struct EmbeddedEngine {
     attachments: Attachments,
     networks: Mutex<HashMap<NetworkId, Network>>,
     outside: Option<Outside>,
+    segments: Segments,
 }
 
 /// A network and its domain.
@@ -77,7 +80,8 @@ impl EmbeddedEngine {
             }
         };
         let attachments = Attachments::start(options.attachment, MemifService::DataPath, None)?;
-        Ok(Self { attachments, networks: Mutex::default(), outside })
+        let segments = Segments::new(attachments.dataplane().clone());
+        Ok(Self { attachments, networks: Mutex::default(), outside, segments })
     }
 
     /// The outside, if this network reaches it.
@@ -91,15 +95,33 @@ impl EmbeddedEngine {
         let outside = self.outside_of(spec);
         // Only one of them may answer: the gateway of the data path, or the host's kernel.
         let domain = dataplane.create_domain(domain_config(spec, outside.is_none()))?;
-        let gateway = outside.map(|outside| self.join_host(spec, domain, outside)).transpose();
+        let gateway = self.open_segment(spec, domain).and_then(|()| {
+            outside.map(|outside| self.join_host(spec, domain, outside)).transpose()
+        });
         match gateway {
             Ok(gateway) => Ok(Network { spec: Arc::new(spec.clone()), domain, gateway }),
             Err(error) => {
+                self.close_segment(&spec.id);
                 if let Err(error) = dataplane.delete_domain(domain) {
                     tracing::warn!(%error, "a domain could not be removed after a failure");
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Meets the other hosts that have the network too, if there are any.
+    fn open_segment(&self, spec: &NetworkSpec, domain: DomainId) -> Result<(), EngineError> {
+        if let (Some(vxlan), Some(outside)) = (&spec.vxlan, &self.outside) {
+            outside.guard(&spec.id, vxlan.ports())?;
+        }
+        self.segments.open(spec, domain)
+    }
+
+    fn close_segment(&self, network: &NetworkId) {
+        self.segments.close(network);
+        if let Some(outside) = &self.outside {
+            outside.unguard(network);
         }
     }
 
@@ -140,10 +162,12 @@ impl EmbeddedEngine {
         }
     }
 
-    fn fdb_line(&self, entry: &FdbEntry) -> FdbLine {
+    fn fdb_line(&self, entry: &FdbEntry, peers: &[VxlanPeer]) -> FdbLine {
+        let peer = peers.iter().find(|peer| Some(peer.port) == entry.port);
         FdbLine {
             mac: entry.mac,
             endpoint: entry.port.and_then(|port| self.attachments.endpoints().of_port(port)),
+            peer: peer.map(|peer| peer.peer),
             pinned: entry.pinned,
             age: entry.age,
         }
@@ -153,6 +177,10 @@ impl EmbeddedEngine {
 impl Engine for EmbeddedEngine {
     fn name(&self) -> &'static str {
         "embedded"
+    }
+
+    fn prepare_network(&self, network: &NetworkSpec) -> Result<NetworkSpec, EngineError> {
+        self.segments.prepare(network)
     }
 
     fn create_network(&self, network: &NetworkSpec) -> Result<(), EngineError> {
@@ -194,6 +222,7 @@ impl Engine for EmbeddedEngine {
             Ok(()) | Err(DataplaneError::NoDomain(_)) => {}
             Err(error) => return Err(error.into()),
         }
+        self.close_segment(network);
         networks.remove(network);
         Ok(())
     }
@@ -261,6 +290,7 @@ impl Engine for EmbeddedEngine {
     }
 
     fn tend(&self) {
+        self.segments.tend();
         if let Some(outside) = &self.outside {
             outside.tend();
         }
@@ -283,7 +313,12 @@ impl Engine for EmbeddedEngine {
 
     fn fdb(&self, network: &NetworkId) -> Result<Vec<FdbLine>, EngineError> {
         let entries = self.attachments.dataplane().fdb(self.network(network)?.domain)?;
-        Ok(entries.iter().map(|entry| self.fdb_line(entry)).collect())
+        let peers = self.segments.status(network)?.map(|it| it.peers).unwrap_or_default();
+        Ok(entries.iter().map(|entry| self.fdb_line(entry, &peers)).collect())
+    }
+
+    fn vxlan(&self, network: &NetworkId) -> Result<Option<VxlanStatus>, EngineError> {
+        self.segments.status(network)
     }
 
     fn capture(
@@ -297,7 +332,8 @@ impl Engine for EmbeddedEngine {
                 control::CaptureScope::Port(self.attachments.endpoints().get(id)?.port)
             }
         };
-        self.attachments.capture(scope, snap_length)
+        let source = self.attachments.capture(scope, snap_length)?;
+        Ok(self.segments.with_peers(source))
     }
 
     fn take_turns(&self) -> Result<(), EngineError> {
@@ -307,6 +343,7 @@ impl Engine for EmbeddedEngine {
     fn warnings(&self) -> Vec<String> {
         let mut warnings = self.attachments.warnings();
         warnings.extend(self.outside.iter().flat_map(Outside::warnings));
+        warnings.extend(self.segments.warnings());
         warnings
     }
 }

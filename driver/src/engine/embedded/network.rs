@@ -2,6 +2,7 @@
 
 use dataplane::{DomainConfig, GatewayConfig};
 
+use super::vxlan;
 use crate::engine::attachment::gateway_mac;
 use crate::model::NetworkSpec;
 
@@ -20,6 +21,7 @@ pub(super) fn domain_config(network: &NetworkSpec, own_gateway: bool) -> DomainC
     DomainConfig {
         mtu: network.mtu,
         isolation: network.isolation,
+        vxlan: vxlan::config(network),
         gateway: reachable.then_some(gateway),
         ..DomainConfig::new(network.id.short())
     }
@@ -44,6 +46,7 @@ mod tests {
             tcp: TcpStack::default(),
             session: crate::model::SessionOptions::default(),
             policy: crate::model::PolicyOptions::default(),
+            vxlan: None,
         }
     }
 

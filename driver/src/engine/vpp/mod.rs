@@ -248,6 +248,7 @@ impl Engine for VppEngine {
 
     fn create_network(&self, network: &NetworkSpec) -> Result<(), EngineError> {
         policy::check(&network.policy)?;
+        policy::check_hosts(network)?;
         refuse_devices(network.attach)?;
         let tag = Tag::network(&network.id);
         if network.tcp == TcpStack::Vcl && self.controller.is_whole() {

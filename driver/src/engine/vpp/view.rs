@@ -100,6 +100,7 @@ fn fdb_line(
     FdbLine {
         mac: MacAddr(entry.mac.0),
         endpoint,
+        peer: None,
         pinned: entry.static_mac,
         // VPP does not tell.
         age: Duration::ZERO,

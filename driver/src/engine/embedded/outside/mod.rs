@@ -17,7 +17,7 @@ mod plan;
 mod ports;
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dataplane::tap::TapDevice;
@@ -43,6 +43,8 @@ pub(super) struct Outside {
 #[derive(Debug)]
 struct State {
     gateways: BTreeMap<NetworkId, Gateway>,
+    /// Of networks that other hosts have too: the UDP ports of these.
+    vxlan_ports: BTreeMap<NetworkId, BTreeSet<u16>>,
     ports: Ports,
     firewall: Firewall,
     /// The published ports of which the kernel was told last.
@@ -62,6 +64,7 @@ impl Outside {
         })?;
         let state = State {
             gateways: BTreeMap::new(),
+            vxlan_ports: BTreeMap::new(),
             ports,
             firewall: Firewall::new(owner, host),
             told: Vec::new(),
@@ -114,6 +117,29 @@ impl Outside {
             }
         }
         self.links.remove(network)
+    }
+
+    /// Keeps containers of all networks from sending to these UDP ports of other hosts.
+    pub(super) fn guard(
+        &self,
+        network: &NetworkId,
+        vxlan_ports: BTreeSet<u16>,
+    ) -> Result<(), EngineError> {
+        let mut state = self.state();
+        state.vxlan_ports.insert(network.clone(), vxlan_ports);
+        state.apply().inspect_err(|_| {
+            state.vxlan_ports.remove(network);
+        })
+    }
+
+    /// Lets them, as far as no other network forbids it.
+    pub(super) fn unguard(&self, network: &NetworkId) {
+        let mut state = self.state();
+        if state.vxlan_ports.remove(network).is_some()
+            && let Err(error) = state.apply()
+        {
+            tracing::warn!(%error, "the packet filter keeps something of a network that is gone");
+        }
     }
 
     /// Publishes ports of an endpoint in place of those that it had; changes nothing if it fails.
@@ -198,7 +224,11 @@ impl Outside {
 
 impl State {
     fn plan(&self, openings: Vec<Opening>) -> Plan {
-        Plan { gateways: self.gateways.values().cloned().collect(), openings }
+        Plan {
+            gateways: self.gateways.values().cloned().collect(),
+            openings,
+            vxlan_ports: self.vxlan_ports.values().flatten().copied().collect(),
+        }
     }
 
     fn apply(&mut self) -> Result<(), EngineError> {

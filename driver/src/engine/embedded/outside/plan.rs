@@ -1,5 +1,6 @@
 //! What the host should have for networks with a way out. Pure.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -94,6 +95,9 @@ pub(super) struct Plan {
     pub(super) gateways: Vec<Gateway>,
     /// Published ports.
     pub(super) openings: Vec<Opening>,
+    /// UDP ports to which no container sends by the way out: other hosts would take it for a frame of this one,
+    /// under whose address it leaves.
+    pub(super) vxlan_ports: BTreeSet<u16>,
 }
 
 #[cfg(test)]
@@ -119,6 +123,7 @@ pub(super) mod tests {
             tcp: TcpStack::default(),
             session: SessionOptions::default(),
             policy: PolicyOptions::default(),
+            vxlan: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! All that is put into the text are names of links, addresses and numbers, none of which can have a
 //! meaning in nft's language.
 
+use std::collections::BTreeSet;
 use std::fmt::{Display, Write as _};
 use std::net::IpAddr;
 
@@ -56,6 +57,7 @@ fn body(plan: &Plan) -> String {
         }
     });
     chain(&mut text, "forward", "filter hook forward priority filter", |text| {
+        guarded(text, &plan.vxlan_ports);
         forwarded(text, &plan.gateways);
     });
     text
@@ -106,6 +108,15 @@ fn translated(text: &mut String, gateway: &Gateway) {
             text,
             format_args!("{ip} saddr {subnet} oifname \"{link}\" ct status dnat masquerade"),
         );
+    }
+}
+
+/// What would be a frame of this host at others that have a network too.
+fn guarded(text: &mut String, vxlan_ports: &BTreeSet<u16>) {
+    if !vxlan_ports.is_empty() {
+        let ports: Vec<_> = vxlan_ports.iter().map(ToString::to_string).collect();
+        let ports = ports.join(", ");
+        line(text, format_args!("iifname @gateways udp dport {{ {ports} }} counter drop"));
     }
 }
 
@@ -188,6 +199,7 @@ mod tests {
         Plan {
             gateways: vec![gateway()],
             openings: vec![opening(None, 8080), opening(Some("192.0.2.1"), 8081)],
+            vxlan_ports: BTreeSet::new(),
         }
     }
 
@@ -223,6 +235,16 @@ mod tests {
         plan.gateways[0].ipv6.clear();
         assert!(!text(&plan).contains(within));
         assert!(text(&plan).contains("meta nfproto ipv6 counter drop"));
+    }
+
+    #[test]
+    fn no_container_speaks_to_other_hosts_as_this_one() {
+        assert!(!text(&plan()).contains("udp dport"));
+        let vxlan_ports = BTreeSet::from([8472, 4789]);
+        let text = text(&Plan { vxlan_ports, ..plan() });
+        let rule = "iifname @gateways udp dport { 4789, 8472 } counter drop";
+        assert!(text.find(rule) < text.find("ct state established"), "{text}");
+        assert!(text.contains(rule));
     }
 
     #[test]

@@ -28,6 +28,7 @@ fn network(number: u8, gateways: (bool, bool), mtu: u32, isolation: bool) -> Net
         tcp: TcpStack::default(),
         session: SessionOptions::default(),
         policy: PolicyOptions::default(),
+        vxlan: None,
     }
 }
 
