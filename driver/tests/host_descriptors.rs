@@ -50,6 +50,7 @@ fn network() -> NetworkSpec {
         tcp: TcpStack::default(),
         session: SessionOptions::default(),
         policy: PolicyOptions::default(),
+        vxlan: None,
     }
 }
 

@@ -55,6 +55,7 @@ pub(crate) fn network() -> NetworkSpec {
         tcp: TcpStack::default(),
         session: SessionOptions::default(),
         policy: PolicyOptions::default(),
+        vxlan: None,
     }
 }
 

@@ -8,3 +8,4 @@ mod fixture;
 mod links;
 mod outside;
 mod sandbox;
+mod vxlan;

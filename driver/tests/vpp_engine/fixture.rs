@@ -34,6 +34,7 @@ pub(crate) fn network(number: u8) -> NetworkSpec {
         tcp: TcpStack::default(),
         session: SessionOptions::default(),
         policy: PolicyOptions::default(),
+        vxlan: None,
     }
 }
 
