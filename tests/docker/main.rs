@@ -18,3 +18,4 @@ mod stress;
 mod transfer;
 mod veth;
 mod vpp;
+mod vxlan;
