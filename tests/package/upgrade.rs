@@ -112,12 +112,14 @@ fn containers_talk_on_while_the_package_is_upgraded() -> Result<()> {
     let holdings = Holdings::settled(&agent)?;
 
     let image = Image::examples()?;
-    let subnet = |n: u8| format!("10.209.{n}.0/24");
-    let userspace = ["--subnet", &subnet(1), "-o", "attach=userspace"];
-    let userspace = Network::create(agent.driver(), &userspace)?;
-    // Older engines tell of gateways that they were told of.
-    let auto = ["--subnet", &subnet(2), "--gateway", "10.209.2.1"];
-    let auto = Network::create(agent.driver(), &auto)?;
+    let network = |n: u8, kind: &str| {
+        // Older engines tell of gateways that they were told of.
+        let (subnet, gateway) = (format!("10.209.{n}.0/24"), format!("10.209.{n}.1"));
+        let pool = ["--subnet", &subnet, "--gateway", &gateway, "-o", kind];
+        Network::create(agent.driver(), &pool)
+    };
+    let userspace = network(1, "attach=userspace")?;
+    let auto = network(2, "attach=auto")?;
     let shimmed =
         |network: &Network| Container::run(&image, &RunOptions::default().on(network).shimmed()?);
     let sessions = [shimmed(&userspace)?, shimmed(&userspace)?];
