@@ -103,9 +103,20 @@ fn visited(world: &World) -> Result<String> {
     run(&mut world.command("curl", &["-sS", "--fail", "--max-time", "10", &url]))
 }
 
-fn example_counts_visits(lab: &mut Lab, number: u8, files: &[&str]) -> Result<Project> {
+fn example_counts_visits(
+    lab: &Lab,
+    number: u8,
+    files: &[&str],
+    check: impl FnOnce(&Lab) -> Result<()>,
+) -> Result<()> {
     let world = World::create(number)?;
-    let project = Project::of(lab, files.iter().map(|it| example(it)).collect())?;
+    // The image of the tests has no Python on its path.
+    let folder = tempfile::tempdir()?;
+    let python = folder.path().join("python.yaml");
+    let command = [kit::need::PYTHON, "-u", "/app/web.py"].join(", ");
+    fs::write(&python, format!("services: {{web: {{command: [{command}]}}}}\n"))?;
+    let files = files.iter().map(|it| example(it)).chain([python]).collect();
+    let project = Project::of(lab, files)?;
     project.tell(&["up", "-d"])?;
     // Each visit is counted, also by those that came before `store` was there; then one follows another.
     let first = wait::until_ok(SOON, "the published port is reached", || visited(&world))?;
@@ -114,15 +125,17 @@ fn example_counts_visits(lab: &mut Lab, number: u8, files: &[&str]) -> Result<Pr
     let expected = format!("visit {} from {}", first + 1, world.addresses()[0]);
     let second = visited(&world)?;
     ensure!(second == expected, "{second}, not {expected}");
-    Ok(project)
+    check(lab)?;
+    project.take_down()
 }
 
 #[test]
 fn the_example_works_as_it_is_and_leaves_nothing() {
     compose_test(|lab| {
-        let project = example_counts_visits(lab, 41, &["compose.yaml"])?;
-        ensure!(lab.agent.list("sessions")?.is_empty(), "nobody asked for sessions");
-        project.take_down()
+        example_counts_visits(lab, 41, &["compose.yaml"], |lab| {
+            ensure!(lab.agent.list("sessions")?.is_empty(), "nobody asked for sessions");
+            Ok(())
+        })
     });
 }
 
@@ -130,15 +143,16 @@ fn the_example_works_as_it_is_and_leaves_nothing() {
 fn the_example_works_over_sessions_and_leaves_nothing() {
     compose_test(|lab| {
         let files = ["compose.yaml", "compose.sessions.yaml"];
-        let project = example_counts_visits(lab, 42, &files)?;
-        let listeners = lab.agent.list("listeners")?;
-        for address in ["*:6379", "*:8000"] {
-            ensure!(
-                listeners.iter().any(|it| it["address"] == address),
-                "nobody listens at {address}: {listeners:?}"
-            );
-        }
-        project.take_down()
+        example_counts_visits(lab, 42, &files, |lab| {
+            let listeners = lab.agent.list("listeners")?;
+            for address in ["*:6379", "*:8000"] {
+                ensure!(
+                    listeners.iter().any(|it| it["address"] == address),
+                    "nobody listens at {address}: {listeners:?}"
+                );
+            }
+            Ok(())
+        })
     });
 }
 
