@@ -16,7 +16,7 @@ run_suite() {
     local triple runner
     triple=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
     runner="CARGO_TARGET_${triple}_RUNNER"
-    [ "$(id -u)" -eq 0 ] || export "$runner=sudo --preserve-env=CI,CARGO,DOCKERVPP_TEST_BINARIES,DOCKERVPP_TEST_SHIM,DOCKERVPP_TEST_DEEP,DOCKERVPP_TEST_ENGINE,DOCKERVPP_TEST_VCL,RUST_BACKTRACE"
+    [ "$(id -u)" -eq 0 ] || export "$runner=sudo --preserve-env=CI,CARGO,DOCKERVPP_TEST_BINARIES,DOCKERVPP_TEST_SHIM,DOCKERVPP_TEST_DEEP,DOCKERVPP_TEST_ENGINE,DOCKERVPP_TEST_TCP,DOCKERVPP_TEST_VCL,RUST_BACKTRACE"
     cargo test --locked -p "$1" --test "$2" -- --test-threads=1
     unset "$runner"
 }

@@ -16,7 +16,7 @@ use kit::lab::{Turn, docker_test};
 use kit::need::{Need, met};
 use kit::peer::{End, Job, Peer, Waiting};
 use kit::testpmd::{Testpmd, TestpmdOptions};
-use kit::{Lab, Network, wait};
+use kit::{Engine, Lab, Network, wait};
 use serde_json::Value;
 
 /// Frames that make a case count.
@@ -291,6 +291,13 @@ fn a_port_that_is_stopped_and_started_goes_on() -> Result<()> {
 
 // In containers of the agent.
 
+/// Tests of what the embedded engine does. With VPP the attach kind is refused.
+fn device_test(needs: &[Need], test: impl FnOnce(&mut Lab) -> Result<()>) {
+    if Engine::under_test() == Engine::Embedded {
+        docker_test(needs, test);
+    }
+}
+
 const ONE: (&str, &str) = ("10.201.9.11", "02:42:0a:c9:09:0b");
 const TWO: (&str, &str) = ("10.201.9.12", "02:42:0a:c9:09:0c");
 
@@ -379,7 +386,7 @@ fn exchange(lab: &Lab, one: &mut Station, two: &mut Station, segments: &[u16]) -
 
 #[test]
 fn front_ends_in_containers_reach_each_other_and_come_back_after_a_crash() {
-    docker_test(&[Need::VirtioUser], |lab| {
+    device_test(&[Need::VirtioUser], |lab| {
         let network = network(lab)?;
         let mut one = Station::start(lab, &network, ONE, TWO.1, |_| {})?;
         let mut two = Station::start(lab, &network, TWO, ONE.1, |it| it.cpu = 0)?;
@@ -408,7 +415,7 @@ fn front_ends_in_containers_reach_each_other_and_come_back_after_a_crash() {
 
 #[test]
 fn flows_are_spread_over_two_queues_in_containers() {
-    docker_test(&[Need::VirtioUser], |lab| {
+    device_test(&[Need::VirtioUser], |lab| {
         let network = network(lab)?;
         let shape = |it: &mut TestpmdOptions| {
             it.queues = 2;
@@ -430,7 +437,7 @@ fn flows_are_spread_over_two_queues_in_containers() {
 /// options that make no sense is refused.
 #[test]
 fn sockets_come_with_their_endpoints_and_go_with_them() {
-    docker_test(&[], |lab| {
+    device_test(&[], |lab| {
         let network = network(lab)?;
         let image = lab.busybox()?;
         let container = Container::idle(&image, &network)?;
