@@ -41,20 +41,31 @@ impl Reading {
     /// Adds what an interface counted to what the agent counted of the endpoint.
     pub(super) fn add(&self, index: InterfaceIndex, status: &mut EndpointStatus) {
         let Some(counted) = self.interfaces.get(&index) else { return };
-        // Its other error, `rollback`, is the cause of some of these.
-        let error = format!("/err/{}-tx/no_free_slots", counted.name);
-        let unsent = self.errors.iter().find(|(name, _)| *name == error);
-        let unsent = unsent.map_or(0, |(_, count)| *count);
+        let unsent = self.unsent(counted);
         let counters = &mut status.counters;
         counters.rx_frames += counted.rx.packets;
         counters.rx_bytes += counted.rx.bytes;
         counters.tx_frames += counted.tx.packets.saturating_sub(unsent);
         counters.tx_bytes += counted.tx.bytes;
-        for (reason, count) in [(DROPPED, counted.drops), (UNSENT, unsent)] {
+        self.add_drops(index, status);
+    }
+
+    /// Adds what VPP lost on the link to the agent, which itself counts what crossed that.
+    pub(super) fn add_drops(&self, index: InterfaceIndex, status: &mut EndpointStatus) {
+        let Some(counted) = self.interfaces.get(&index) else { return };
+        for (reason, count) in [(DROPPED, counted.drops), (UNSENT, self.unsent(counted))] {
             if count > 0 {
                 *status.engine_drops.entry(reason).or_default() += count;
             }
         }
+    }
+
+    /// Frames that found no room in the ring of an interface.
+    fn unsent(&self, counted: &InterfaceCounters) -> u64 {
+        // Its other error, `rollback`, is the cause of some of these.
+        let error = format!("/err/{}-tx/no_free_slots", counted.name);
+        let unsent = self.errors.iter().find(|(name, _)| *name == error);
+        unsent.map_or(0, |(_, count)| *count)
     }
 }
 
@@ -149,5 +160,9 @@ mod tests {
         reading.add(InterfaceIndex(4), &mut status);
         assert_eq!((status.counters.rx_frames, status.counters.tx_frames), (8, 7));
         assert_eq!(status.engine_drops, BTreeMap::from([(DROPPED, 2), (UNSENT, 3)]));
+        reading.add_drops(InterfaceIndex(4), &mut status);
+        assert_eq!((status.counters.rx_frames, status.counters.tx_frames), (8, 7));
+        let twice = BTreeMap::from([(DROPPED, 4), (UNSENT, 6)]);
+        assert_eq!(status.engine_drops, twice, "what a link lost, and not what crossed it");
     }
 }

@@ -35,6 +35,9 @@ impl VppEngine {
             for index in [Side::Plain, Side::Named].into_iter().filter_map(index) {
                 reading.add(*index, &mut status);
             }
+            if let Some(index) = index(Side::Link) {
+                reading.add_drops(*index, &mut status);
+            }
             if let (Some(inner), Some(outer)) = (index(Side::Inner), index(Side::Outer)) {
                 reading.add_pipe(*inner, *outer, &mut status);
             }
