@@ -14,6 +14,7 @@ use dockervpp::engine::Engine;
 use dockervpp::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use dockervpp::host::link::Links;
 use dockervpp::host::netns::NetNs;
+use dockervpp::host::root::HostRoot;
 use dockervpp::model::{
     AttachKind, EndpointSpec, IfName, MemifOptions, NetworkSpec, PolicyOptions, Pool, SandboxKey,
     SessionOptions, TcpStack, VhostOptions,
@@ -115,7 +116,7 @@ fn one_life(engine: &EmbeddedEngine, moment: Moment) {
     live_until(moment, engine, &mut sandbox, &link);
     let moved = matches!(moment, Moment::WhileMoving(_) | Moment::Settled);
     engine.leave(&endpoint.id).unwrap();
-    if NetNs::open(sandbox.path()).unwrap().is_some() {
+    if NetNs::open(&HostRoot::own(), sandbox.path()).unwrap().is_some() {
         assert!(sandbox.sockets().is_empty(), "{moment:?}");
     }
     if moved {

@@ -49,8 +49,12 @@ impl Dataplane {
         let (to_add, to_remove) = (added.clone(), removed.clone());
         worker.run(move |worker| worker.change_peers(domain, &to_add, &to_remove, own))??;
         let mut registry = lock(&self.engine.registry);
-        added.into_iter().for_each(|(id, _)| registry.add_port(id, domain));
-        removed.into_iter().for_each(|id| registry.forget_port(id));
+        for (id, _) in added {
+            registry.add_port(id, domain);
+        }
+        for id in removed {
+            registry.forget_port(id);
+        }
         Ok(())
     }
 

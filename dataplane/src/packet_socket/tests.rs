@@ -60,7 +60,7 @@ fn send(writer: &mut TapWriter<()>, socket: &PacketSocket, header: VirtioNetHead
     let mut room = writer.reserve(frame.len()).unwrap();
     room.frame().copy_from_slice(frame);
     room.push((), header, frame.len());
-    for (_, outcome) in writer.flush(|()| Some(Outlet::Socket(socket.as_fd()))) {
+    for ((), outcome) in writer.flush(|()| Some(Outlet::Socket(socket.as_fd()))) {
         assert_eq!(outcome.unwrap(), VirtioNetHeader::SHORT_LEN + frame.len());
     }
 }
@@ -200,7 +200,7 @@ fn unsegmented_tcp_passes_between_two_pairs() {
                         match TcpStream::connect("10.0.0.2:7000") {
                             Ok(stream) => break stream,
                             Err(error) => {
-                                assert!(started.elapsed() < Duration::from_secs(20), "{error}")
+                                assert!(started.elapsed() < Duration::from_secs(20), "{error}");
                             }
                         }
                     };

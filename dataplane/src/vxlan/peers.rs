@@ -71,13 +71,11 @@ impl Peer {
     pub fn parse(text: &str, port: u16) -> Result<Self, PeersError> {
         let no_address = || PeersError::NoAddress(text.chars().take(60).collect());
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-        match bare.parse::<IpAddr>() {
-            Ok(ip) => Self::new(ip, port),
-            Err(_) => {
-                let address: SocketAddr = text.parse().map_err(|_| no_address())?;
-                Self::new(address.ip(), address.port())
-            }
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return Self::new(ip, port);
         }
+        let address: SocketAddr = text.parse().map_err(|_| no_address())?;
+        Self::new(address.ip(), address.port())
     }
 
     /// Its address.

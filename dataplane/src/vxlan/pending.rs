@@ -44,29 +44,31 @@ fn segmentation(frame: &[u8], start: usize, offset: u16, mtu: usize) -> Option<S
 /// Place of the checksum in the header of TCP (RFC 9293, section 3.1).
 const TCP_CHECKSUM: u16 = 16;
 
+/// The sum over the pseudo-header of a packet's transport, of so many bytes.
+type PseudoHeader = fn(&[u8], Protocol, u32) -> Option<Sum>;
+
 /// Where the checksum is to be completed: the first byte that it covers, and its place from there.
 fn open_at(frame: &[u8]) -> Option<(u16, u16)> {
     let ethernet = EthernetHeader::parse(frame)?;
     let packet = frame.get(ethernet.len()..)?;
-    let (start, end, protocol, pseudo): (_, _, _, fn(&[u8], Protocol, u32) -> Option<Sum>) =
-        match ethernet.ether_type {
-            EtherType::IPV4 => {
-                let ip = Ipv4Header::parse(packet).filter(|ip| !ip.is_fragment)?;
-                (ip.header_len, ip.total_len, ip.protocol, |packet, protocol, length| {
-                    let ip = Ipv4Header::parse(packet)?;
-                    Some(Sum::pseudo_header4(ip.src, ip.dst, protocol, length))
-                })
-            }
-            EtherType::IPV6 => {
+    let (start, end, protocol, pseudo): (_, _, _, PseudoHeader) = match ethernet.ether_type {
+        EtherType::IPV4 => {
+            let ip = Ipv4Header::parse(packet).filter(|ip| !ip.is_fragment)?;
+            (ip.header_len, ip.total_len, ip.protocol, |packet, protocol, length| {
+                let ip = Ipv4Header::parse(packet)?;
+                Some(Sum::pseudo_header4(ip.src, ip.dst, protocol, length))
+            })
+        }
+        EtherType::IPV6 => {
+            let ip = Ipv6Header::parse(packet)?;
+            // No kernel leaves it open behind extension headers.
+            (Ipv6Header::LEN, ip.total_len, ip.next, |packet, protocol, length| {
                 let ip = Ipv6Header::parse(packet)?;
-                // No kernel leaves it open behind extension headers.
-                (Ipv6Header::LEN, ip.total_len, ip.next, |packet, protocol, length| {
-                    let ip = Ipv6Header::parse(packet)?;
-                    Some(Sum::pseudo_header6(ip.src, ip.dst, protocol, length))
-                })
-            }
-            _ => return None,
-        };
+                Some(Sum::pseudo_header6(ip.src, ip.dst, protocol, length))
+            })
+        }
+        _ => return None,
+    };
     let offset = match protocol {
         Protocol::TCP => usize::from(TCP_CHECKSUM),
         Protocol::UDP => 6,

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use dockervpp::host::netns::NetNs;
+use dockervpp::host::root::HostRoot;
 use tempfile::TempDir;
 
 /// How long the kernel may take for what it does in the background.
@@ -86,7 +87,7 @@ impl Sandbox {
     }
 
     pub(crate) fn open(&self) -> NetNs {
-        NetNs::open(&self.path).unwrap().expect("a mounted namespace")
+        NetNs::open(&HostRoot::own(), &self.path).unwrap().expect("a mounted namespace")
     }
 
     /// Moves a link of the host into the namespace and gives it a name, as Docker does.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use dockervpp::host::link::Links;
 use dockervpp::host::netns::NetNs;
+use dockervpp::host::root::HostRoot;
 use dockervpp::host::socket::{AbstractName, SocketKind, listen_abstract};
 use dockervpp::host::watch::{Attempt, Watch};
 
@@ -87,7 +88,7 @@ fn a_watch_sees_a_namespace_that_is_mounted_later() {
     let (seen, sightings) = mpsc::channel();
     let path = sandbox.path().to_owned();
     watch.add(sandbox.directory(), move || {
-        let opened = NetNs::open(&path).unwrap();
+        let opened = NetNs::open(&HostRoot::own(), &path).unwrap();
         let attempt = if opened.is_some() { Attempt::Done } else { Attempt::Again };
         seen.send(opened.map(|netns| netns.run(listening).unwrap())).unwrap();
         attempt

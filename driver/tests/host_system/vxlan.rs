@@ -23,9 +23,9 @@ use crate::fixture::{Sandbox, eventually, root_or_skip};
 const VNI: u32 = 77;
 /// Bytes of a bulk transfer.
 const BULK: usize = 32 << 20;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A host of the underlay 192.0.2.0/24 and 2001:db8::/64.
+/// A host of the underlay `192.0.2.0/24` and `2001:db8::/64`.
 struct Host {
     number: u8,
     sandbox: Sandbox,
@@ -389,7 +389,8 @@ fn a_file_of_peers_is_taken_over_and_a_broken_one_is_not() {
         drop(at_last);
         assert!(pings.join().unwrap() > 0);
     });
-    let many: String = (1..=65).map(|n| format!("198.51.100.{n}\n")).collect();
+    let many: Vec<_> = (1..=65).map(|n| format!("198.51.100.{n}")).collect();
+    let many = many.join("\n");
     std::fs::write(&path, many).unwrap();
     eventually("the refusal is told", || {
         near.engine.warnings().iter().any(|it| it.contains("65 peers are more than the 64"))

@@ -164,7 +164,7 @@ mod tests {
 
     fn folders() -> (tempfile::TempDir, VhostFolders) {
         let directory = tempfile::tempdir().unwrap();
-        let folders = VhostFolders::new(directory.path().join("sockets"));
+        let folders = VhostFolders::new(directory.path().join("sockets"), HostRoot::own());
         (directory, folders)
     }
 

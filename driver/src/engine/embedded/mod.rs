@@ -180,7 +180,7 @@ impl Engine for EmbeddedEngine {
     }
 
     fn prepare_network(&self, network: &NetworkSpec) -> Result<NetworkSpec, EngineError> {
-        self.segments.prepare(network)
+        Segments::prepare(network)
     }
 
     fn create_network(&self, network: &NetworkSpec) -> Result<(), EngineError> {

@@ -82,7 +82,7 @@ impl Segments {
     }
 
     /// What a new network shall be: with the MTU that the way to the other hosts leaves, if none was chosen.
-    pub(super) fn prepare(&self, network: &NetworkSpec) -> Result<NetworkSpec, EngineError> {
+    pub(super) fn prepare(network: &NetworkSpec) -> Result<NetworkSpec, EngineError> {
         let Some(vxlan) = &network.vxlan else { return Ok(network.clone()) };
         let named = match &vxlan.peers_file {
             None => Vec::new(),
@@ -147,7 +147,9 @@ impl Segments {
     pub(super) fn tend(&self) {
         let files: Vec<_> =
             self.shared.lock().values().filter_map(|it| it.spec.peers_file.clone()).collect();
-        files.iter().for_each(|path| self.watch(path));
+        for path in &files {
+            self.watch(path);
+        }
         self.shared.refresh();
     }
 
