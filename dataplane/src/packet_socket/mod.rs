@@ -5,7 +5,7 @@
 //! [`PacketReader`] for all its sockets, which takes a batch with one `recvmmsg`; it sends by the
 //! [`TapWriter`](crate::tap::TapWriter).
 //!
-//! The kernel takes the outer VLAN tag out of frames that it receives; [`unpack`] puts it back. A sender whose
+//! The kernel takes the outer VLAN tag out of frames that it receives; `unpack` puts it back. A sender whose
 //! kernel uses offloads that a virtio-net header cannot name would lose frames: [`limit_offloads`] takes those
 //! away from its end of a veth pair.
 
