@@ -129,17 +129,19 @@ fn what_finds_no_room_is_counted_once() {
             }
             sent += 64;
             assert!(sent < 1 << 20, "nothing is ever lost");
+            // The kernel's own queue between the links loses what is too much for it, and counts it elsewhere.
+            thread::sleep(Duration::from_micros(100));
             lost = other.take_lost();
         }
-        assert_eq!(other.take_lost(), 0);
         let mut reader = PacketReader::new(BUFFER_LEN);
         let mut received = 0;
-        loop {
-            let burst = reader.read_burst(&other).unwrap();
-            if burst.is_drained() {
-                break;
-            }
-            received += burst.count() as u64;
+        let started = Instant::now();
+        // Some may be on the way still.
+        while received + lost < sent {
+            received += reader.read_burst(&other).unwrap().count() as u64;
+            lost += other.take_lost();
+            let in_time = started.elapsed() < Duration::from_secs(20);
+            assert!(in_time, "{received} received and {lost} lost of {sent}");
         }
         assert_eq!(received + lost, sent);
     });

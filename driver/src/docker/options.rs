@@ -539,7 +539,8 @@ mod tests {
             error,
             "unknown option `attatch` (did you mean `attach`?); a network of this driver knows \
              `antispoof`, `attach`, `isolation`, `mtu`, `rate.bits`, `rate.packets`, \
-             `rate.sessions`, `session.limit`, `session.ring`, `tcp`"
+             `rate.sessions`, `session.limit`, `session.ring`, `tcp`, `vxlan.local`, `vxlan.peers`, \
+             `vxlan.peers-file`, `vxlan.port`, `vxlan.vni`"
         );
         let error = endpoint(json!({"dockervpp.memif.secert": "x"})).unwrap_err().to_string();
         assert!(error.contains("did you mean `memif.secret`?"), "{error}");
