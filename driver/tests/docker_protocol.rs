@@ -176,7 +176,7 @@ fn bad_networks_are_refused_whole() {
         (option(json!({"dockervpp.attatch": "auto"})), "did you mean `attach`?"),
         (
             option(json!({"attach": "macvlan"})),
-            "`attach` must be auto|userspace|vhost-user|veth, not `macvlan`",
+            "`attach` must be auto|userspace|veth|vhost-user, not `macvlan`",
         ),
         (pool("10.0.0.0/8"), "subnet 10.0.0.0/8 overlaps subnet 10.1.0.0/24 of network n1"),
         (pool("10.1.0.128/25"), "overlaps"),

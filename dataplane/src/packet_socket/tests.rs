@@ -40,6 +40,21 @@ fn ip(arguments: &str) -> bool {
     status.expect("the tests need `ip` of iproute2").success()
 }
 
+/// Sets both links up, and waits until they carry frames: the kernel notices by and by that the other end is up
+/// (`net/core/link_watch.c`), and drops what is sent before.
+fn links_up() {
+    assert!(ip("link set one up") && ip("link set other up"));
+    let started = Instant::now();
+    let is_up = |link: &str| {
+        let shown = Command::new("ip").args(["-o", "link", "show", link]).output().unwrap();
+        String::from_utf8_lossy(&shown.stdout).contains("state UP")
+    };
+    while !(is_up("one") && is_up("other")) {
+        assert!(started.elapsed() < Duration::from_secs(20), "the links do not come up");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn index_of(link: &str) -> u32 {
     let name = std::ffi::CString::new(link).unwrap();
     // SAFETY: the name ends in zero.
@@ -83,7 +98,7 @@ fn frames_arrive_as_sent_and_own_ones_are_not_seen() {
     for mut writer in [TapWriter::new(8, BUFFER_LEN), TapWriter::with_syscalls(8, BUFFER_LEN)] {
         in_fresh_netns(|| {
             let (one, other) = (open("one"), open("other"));
-            assert!(ip("link set one up") && ip("link set other up"));
+            links_up();
             let mut reader = PacketReader::new(BUFFER_LEN);
             let frames = [60, 61, 1514].map(|length| frame([0x88, 0xb5], length));
             for it in &frames {
@@ -106,7 +121,7 @@ fn frames_arrive_as_sent_and_own_ones_are_not_seen() {
 fn tags_stay_in_frames() {
     in_fresh_netns(|| {
         let (one, other) = (open("one"), open("other"));
-        assert!(ip("link set one up") && ip("link set other up"));
+        links_up();
         let mut writer = TapWriter::new(8, BUFFER_LEN);
         let tagged = [&frame([0x81, 0], 14)[..], &[0x20, 5, 0x88, 0xb5], &[7; 60]].concat();
         send(&mut writer, &one, VirtioNetHeader::PLAIN, &tagged);
@@ -119,7 +134,7 @@ fn tags_stay_in_frames() {
 fn what_finds_no_room_is_counted_once() {
     in_fresh_netns(|| {
         let (one, other) = (open("one"), open("other"));
-        assert!(ip("link set one up") && ip("link set other up"));
+        links_up();
         let mut writer = TapWriter::new(64, 64 * 2048);
         let (big, mut sent) = (frame([0x88, 0xb5], 1514), 0_u64);
         let mut lost = 0;
@@ -152,7 +167,7 @@ fn a_link_that_goes_down_or_away_is_no_endless_work() {
     in_fresh_netns(|| {
         let other = open("other");
         let mut reader = PacketReader::new(BUFFER_LEN);
-        assert!(ip("link set one up") && ip("link set other up"));
+        links_up();
         for change in ["link set other down", "link set other up", "link delete one"] {
             assert!(ip(change));
             // At most one error that was not read yet.
