@@ -292,12 +292,11 @@ impl Bridge {
             Err(reason) => return Verdict::Drop(reason),
         };
         if dst.is_group() {
+            if dst.is_reserved() {
+                return Verdict::Drop(DropReason::Reserved);
+            }
             let to_gateway = self.gateway && self.ports.meets_gateway(from);
-            return if dst.is_reserved() {
-                Verdict::Drop(DropReason::Reserved)
-            } else {
-                self.flood(from, to_gateway, now)
-            };
+            return self.flood(from, to_gateway, now);
         }
         let known = self.table.find(dst).filter(|(_, record)| !self.limits.is_aged(*record, now));
         let verdict = match known {

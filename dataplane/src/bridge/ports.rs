@@ -136,6 +136,9 @@ impl Ports {
         if others == 0 {
             return Some(DropReason::NoDestination);
         }
+        if own == PortGroup::Open {
+            return None;
+        }
         let met = PortGroup::ALL.into_iter().filter(|group| own.meets(*group));
         let met: usize = met.map(|group| self.counts[group as usize]).sum();
         (met == usize::from(own.meets(own))).then_some(DropReason::Isolated)
@@ -143,9 +146,11 @@ impl Ports {
 
     pub(super) fn flood_targets(&self, from: PortSlot) -> impl Iterator<Item = PortSlot> + '_ {
         let own = self.group(from);
+        let is_open = own == PortGroup::Open;
         self.dense
             .iter()
-            .filter(move |port| port.slot != from && own.meets(port.group))
+            .filter(move |port| port.slot != from)
+            .filter(move |port| is_open || own.meets(port.group))
             .map(|port| port.slot)
     }
 
@@ -155,9 +160,11 @@ impl Ports {
         self.group(from) != PortGroup::Tunnel
     }
 
+    /// Open ports, most of all, are not kept from any: who they send to need not be looked up.
     #[inline]
     fn meet(&self, from: PortSlot, to: PortSlot) -> bool {
-        self.group(from).meets(self.group(to))
+        let own = self.group(from);
+        own == PortGroup::Open || own.meets(self.group(to))
     }
 
     #[inline]
