@@ -34,7 +34,8 @@ const WORKLOADS: &[Workload] = &[
     Workload { name: "memif-ring-chained", version: 1, operations: 1, run: ring::chained },
     Workload {
         name: "bridge-forward",
-        version: 1,
+        // Since 2 ports are of four groups, with gateways and ways to other hosts.
+        version: 2,
         operations: bridge::STATIONS,
         run: bridge::forward,
     },

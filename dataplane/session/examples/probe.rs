@@ -14,7 +14,7 @@ use rustix::cmsg_space;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recvmsg,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, recvmsg,
     sendmsg_addr, socket_with, socketpair, sockopt,
 };
 use session::wire::{Protocol, REPLY_BYTES, Reply, Request, Reuse, SOCKET_NAME, SessionInfo};
@@ -57,6 +57,8 @@ fn serve(port: u16, text: &str) -> Result<(), Box<dyn Error>> {
             rustix::net::send(&socket, &[0], SendFlags::NOSIGNAL)?;
         }
         stream.end();
+        // Wakes a reader that sleeps, as a token does.
+        rustix::net::shutdown(&socket, Shutdown::Write)?;
         // The socket's end is the stream's: wait until the other side has read all and closed.
         poll(&mut [PollFd::new(&socket, PollFlags::RDHUP)], None)?;
         println!("served {} bytes to {}", moved.bytes, info.remote);

@@ -164,7 +164,8 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Says that no more bytes will be written.
+    /// Says that no more bytes will be written. A reader that sleeps is woken by what follows: that the socket of
+    /// the session is shut down for writing.
     pub fn end(&self) {
         if let Ok(word) = self.word32(self.out.end_of_stream()) {
             word.store(1, Ordering::Release);
