@@ -4,10 +4,8 @@
 //! namespaces, links, descriptors, threads and state entries (see `kit::lab`).
 
 mod agreement;
-mod compose;
 mod connectivity;
 mod crash;
-mod kinds;
 mod lifecycle;
 mod memif;
 mod names;
@@ -16,6 +14,5 @@ mod policy;
 mod session;
 mod stress;
 mod transfer;
-mod veth;
 mod vpp;
-mod vxlan;
+mod vpp_outside;
