@@ -4,8 +4,10 @@
 //! namespaces, links, descriptors, threads and state entries (see `kit::lab`).
 
 mod agreement;
+mod compose;
 mod connectivity;
 mod crash;
+mod kinds;
 mod lifecycle;
 mod memif;
 mod names;
@@ -14,5 +16,6 @@ mod policy;
 mod session;
 mod stress;
 mod transfer;
+mod veth;
 mod vpp;
-mod vpp_outside;
+mod vxlan;

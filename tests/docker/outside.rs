@@ -1,5 +1,7 @@
 //! The outside: containers reach a host behind the host, and it reaches them by published ports.
 
+mod flows;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,7 +14,7 @@ use kit::process::{Process, run};
 use kit::{Container, Engine, Image, Lab, Network, World, programs, wait};
 use serde_json::Value;
 
-pub(super) const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(20);
 
 /// How long a large transfer may take.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -21,9 +23,11 @@ const MIB: &str = "1048576";
 
 /// The ways in which a container can be attached, and what speaks in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+enum Kind {
     /// The kernel, behind a TAP.
     Tap,
+    /// The kernel, at an end of a veth pair.
+    Veth,
     /// A packet program.
     Memif,
     /// A program with the preload library, without a kernel interface.
@@ -31,10 +35,14 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Tap, Self::Memif, Self::Session];
+    const ALL: [Self; 4] = [Self::Tap, Self::Veth, Self::Memif, Self::Session];
 
-    pub(super) fn attach(self) -> &'static str {
-        if self == Self::Session { "attach=userspace" } else { "attach=auto" }
+    fn attach(self) -> &'static str {
+        match self {
+            Self::Tap | Self::Memif => "attach=auto",
+            Self::Veth => "attach=veth",
+            Self::Session => "attach=userspace",
+        }
     }
 }
 
@@ -46,7 +54,7 @@ fn outside_test(test: impl FnOnce(&mut Lab) -> Result<()>) {
 }
 
 /// A network with both IP versions.
-pub(super) fn network(lab: &Lab, subnet: u8, options: &[&str]) -> Result<Network> {
+fn network(lab: &Lab, subnet: u8, options: &[&str]) -> Result<Network> {
     let (v4, v6) = (format!("10.203.{subnet}.0/24"), format!("fd00:203:{subnet}::/64"));
     // Older engines tell of gateways that they were told of.
     let (gateway4, gateway6) = (format!("10.203.{subnet}.1"), format!("fd00:203:{subnet}::1"));
@@ -54,7 +62,7 @@ pub(super) fn network(lab: &Lab, subnet: u8, options: &[&str]) -> Result<Network
     lab.network(&[&["--ipv6"][..], &pools, options].concat())
 }
 
-pub(super) fn container(kind: Kind, network: &Network, flags: &[&str]) -> Result<Container> {
+fn container(kind: Kind, network: &Network, flags: &[&str]) -> Result<Container> {
     let options = RunOptions::default().on(network).flags(flags);
     let options = if kind == Kind::Session { options.shimmed()? } else { options };
     Container::run(&Image::examples()?, &options)
@@ -72,31 +80,14 @@ fn station(container: &Container, network: &Network, job: &[&str]) -> Result<Vec
 }
 
 /// Has a container ask an echo server, by a stream and by datagrams.
-pub(super) fn asks(
-    kind: Kind,
-    container: &Container,
-    network: &Network,
-    to: SocketAddr,
-) -> Result<()> {
-    asks_by(&["stream", "datagrams"], kind, container, network, to)
-}
-
-/// As [`asks`], by some of them. (A packet program uses streams and pings.)
-pub(super) fn asks_by(
-    ways: &[&str],
-    kind: Kind,
-    container: &Container,
-    network: &Network,
-    to: SocketAddr,
-) -> Result<()> {
+fn asks(kind: Kind, container: &Container, network: &Network, to: SocketAddr) -> Result<()> {
     let to = to.to_string();
     if kind == Kind::Memif {
         let line = station(container, network, &["ask", &to, MIB])?;
         let line: Vec<&str> = line.iter().map(String::as_str).collect();
         return container.exec_ok(&line).map(drop);
     }
-    for what in ways {
-        let bytes = if *what == "stream" { MIB } else { "10000" };
+    for (what, bytes) in [("stream", MIB), ("datagrams", "10000")] {
         wait::until_ok(SOON, &format!("{what} to {to}"), || {
             container.exec_ok(&["netprobe", "ask", what, &to, bytes])
         })?;
@@ -105,15 +96,12 @@ pub(super) fn asks_by(
 }
 
 /// Starts an echo server in a container and waits until it listens.
-pub(super) fn echoes(
-    kind: Kind,
-    container: &Container,
-    network: &Network,
-    port: &str,
-) -> Result<Process> {
+fn echoes(kind: Kind, container: &Container, network: &Network, port: &str) -> Result<Process> {
     let line = match kind {
         Kind::Memif => station(container, network, &["serve", port])?,
-        Kind::Tap | Kind::Session => ["netprobe", "echo", port].map(str::to_owned).to_vec(),
+        Kind::Tap | Kind::Veth | Kind::Session => {
+            ["netprobe", "echo", port].map(str::to_owned).to_vec()
+        }
     };
     let line: Vec<&str> = line.iter().map(String::as_str).collect();
     let server = container.exec_start(&line)?;
@@ -122,12 +110,12 @@ pub(super) fn echoes(
     Ok(server)
 }
 
-pub(super) fn netprobe() -> Result<PathBuf> {
+fn netprobe() -> Result<PathBuf> {
     programs::netprobe()
 }
 
 /// Asks an echo server from outside.
-pub(super) fn asked_from(world: &World, what: &str, to: SocketAddr, bytes: &str) -> Result<String> {
+fn asked_from(world: &World, what: &str, to: SocketAddr, bytes: &str) -> Result<String> {
     let to = to.to_string();
     run(&mut world.command(netprobe()?.display(), &["ask", what, &to, bytes]))
 }
@@ -138,7 +126,7 @@ fn asked_from_host(what: &str, to: &str, bytes: &str) -> Result<String> {
 }
 
 /// Waits until a server says that somebody with this address came, since `mark`.
-pub(super) fn saw(server: &Process, mark: usize, what: &str, from: IpAddr) -> Result<()> {
+fn saw(server: &Process, mark: usize, what: &str, from: IpAddr) -> Result<()> {
     let found = |line: &str| {
         let address: SocketAddr = line.strip_prefix(what)?.trim().parse().ok()?;
         (address.ip() == from).then_some(())
@@ -147,7 +135,7 @@ pub(super) fn saw(server: &Process, mark: usize, what: &str, from: IpAddr) -> Re
 }
 
 /// The ports of the host that lead to a container, as the agent shows them.
-pub(super) fn shown_ports(lab: &Lab, container: &Container, network: &Network) -> Result<Vec<u16>> {
+fn shown_ports(lab: &Lab, container: &Container, network: &Network) -> Result<Vec<u16>> {
     let id = container.attached(network, "EndpointID")?;
     let list = lab.agent.list("ports")?;
     let own = list.iter().filter(|it| it["endpoint"] == id.as_str() && it["served"] == true);
@@ -384,7 +372,7 @@ fn ports_and_the_way_out_survive_a_crash_of_the_agent() {
                     wait::until_ok(SOON, &format!("{kind:?} is reached, round {round}"), asked)?;
                 }
                 saw(&server, mark, "stream", world.addresses()[0])?;
-                if kind == Kind::Tap {
+                if matches!(kind, Kind::Tap | Kind::Veth) {
                     asks(kind, &one, &network, (world.addresses()[0], 7000).into())?;
                 }
                 lab.crash()?;
@@ -448,7 +436,7 @@ fn large_transfers_arrive_unchanged_both_ways_with_jumbo_frames_inside() {
     outside_test(|lab| {
         let world = World::create(10)?;
         world.narrow(1400)?;
-        for (subnet, kind) in [(20, Kind::Tap), (21, Kind::Session)] {
+        for (subnet, kind) in [(20, Kind::Tap), (21, Kind::Session), (22, Kind::Veth)] {
             let network = network(lab, subnet, &["-o", "mtu=9000", "-o", kind.attach()])?;
             let one = container(kind, &network, &["-p", "17030:7000"])?;
             for (index, to) in world.addresses().into_iter().enumerate() {

@@ -19,6 +19,8 @@ pub struct Lab {
     /// The agent.
     pub agent: Agent,
     holdings: Holdings,
+    /// What networks are attached by, unless they are told otherwise.
+    attach: Option<&'static str>,
 }
 
 impl Lab {
@@ -28,9 +30,12 @@ impl Lab {
         // A test that chooses for itself is left alone.
         let free = !options.iter().any(|option| option.starts_with("tcp="));
         let tcp = asked.filter(|_| free).map(|option| ["-o", option]);
+        let free = !options.iter().any(|option| option.starts_with("attach="));
+        let attach = self.attach.filter(|_| free).map(|option| ["-o", option]);
+        let more = tcp.iter().chain(&attach).flatten();
         Network::create(
             self.agent.driver(),
-            &[options, tcp.as_ref().map_or(&[], |it| &it[..])].concat(),
+            &options.iter().chain(more).copied().collect::<Vec<_>>(),
         )
     }
 
@@ -73,15 +78,15 @@ impl Turn {
 /// # Panics
 /// If the test fails, after writing the agent's log; or under `CI=true` if it cannot run.
 pub fn docker_test(more: &[Need], test: impl FnOnce(&mut Lab) -> Result<()>) {
-    docker_test_with(AgentOptions::default(), more, test);
+    attached_test(None, more, test);
 }
 
-/// As [`docker_test`], with an agent that is started with these options.
+/// The same with an option `attach=…` for all networks that have none.
 ///
 /// # Panics
 /// As [`docker_test`].
-pub fn docker_test_with(
-    options: AgentOptions,
+pub fn attached_test(
+    attach: Option<&'static str>,
     more: &[Need],
     test: impl FnOnce(&mut Lab) -> Result<()>,
 ) {
@@ -95,7 +100,7 @@ pub fn docker_test_with(
     }
     let turn = Turn::take().expect("the lock file can be made");
     let mut lab =
-        prepare(options).unwrap_or_else(|error| panic!("the agent does not start: {error:?}"));
+        prepare(attach).unwrap_or_else(|error| panic!("the agent does not start: {error:?}"));
     // The test drops its containers and networks before the look at what is left.
     let outcome = catch_unwind(AssertUnwindSafe(|| test(&mut lab)));
     let outcome = match outcome {
@@ -114,12 +119,12 @@ pub fn docker_test_with(
     drop(turn);
 }
 
-fn prepare(options: AgentOptions) -> Result<Lab> {
+fn prepare(attach: Option<&'static str>) -> Result<Lab> {
     // Docker makes its own lasting things (a namespace called `default`, bridges) at first use.
     docker::docker(&["info"])?;
-    let agent = Agent::start(options)?;
+    let agent = Agent::start(AgentOptions::default())?;
     let holdings = Holdings::settled(&agent)?;
-    Ok(Lab { agent, holdings })
+    Ok(Lab { agent, holdings, attach })
 }
 
 fn write_log(agent: &Agent) {

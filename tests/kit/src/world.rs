@@ -24,24 +24,15 @@ impl World {
     /// # Errors
     /// When the host does not make it.
     pub fn create(subnet: u8) -> Result<Self> {
-        let world = Self::before_nobody(subnet)?;
-        for (address, prefix) in world.host().into_iter().zip(["24", "64"]) {
-            ip(&["address", "add", &format!("{address}/{prefix}"), "dev", &world.near, "nodad"])?;
-        }
-        Ok(world)
-    }
-
-    /// Makes one whose near end has no addresses: it is for something else than the host's kernel.
-    ///
-    /// # Errors
-    /// When the host does not make it.
-    pub fn before_nobody(subnet: u8) -> Result<Self> {
         let near = format!("dvout{subnet}");
         let world = Self { namespace: unique("world"), near, subnet };
         let Self { namespace, near, .. } = &world;
         ip(&["netns", "add", namespace])?;
         let peer = ["type", "veth", "peer", "name", "out0", "netns", namespace];
         ip(&[&["link", "add", near], &peer[..]].concat())?;
+        for (address, prefix) in world.host().into_iter().zip(["24", "64"]) {
+            ip(&["address", "add", &format!("{address}/{prefix}"), "dev", near, "nodad"])?;
+        }
         ip(&["link", "set", near, "up"])?;
         world.ip(&["link", "set", "lo", "up"])?;
         for (address, prefix) in world.addresses().into_iter().zip(["24", "64"]) {
@@ -56,11 +47,6 @@ impl World {
         }
         world.ip(&["link", "set", "out0", "up"])?;
         Ok(world)
-    }
-
-    /// The host's interface to it.
-    pub fn near(&self) -> &str {
-        &self.near
     }
 
     /// Its addresses, of both IP versions.
