@@ -13,8 +13,7 @@ scripts/setup.sh test || note "going on without what could not be set up; absent
 cargo build --locked --release -p dockervpp -p dockervpp-bench
 cargo build --locked --release -p kit --bins
 scripts/shim.sh
-target="$(cargo metadata --format-version 1 --no-deps --locked |
-    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
+target="$(target_directory)"
 out="$target/bench"
 # `--out` among the arguments is another folder than ours.
 case " $* " in *" --out"*) ;; *) set -- "$@" --out "$out" ;; esac

@@ -40,3 +40,24 @@ need_cargo() {
     }
     command -v cargo >/dev/null || fail "cargo is missing; install Rust with https://rustup.rs and run this again"
 }
+
+# Where cargo builds.
+target_directory() {
+    cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
+}
+
+# Sets `program` and `shim`, the agent and the preload library: those of a folder, DIR/dockervpp and
+# DIR/../shim/libvcl_shim.so, or, without one, those that it builds for use. take_programs [DIR]
+take_programs() {
+    local from=$1 file
+    if [ -z "$from" ]; then
+        need_cargo
+        cargo build --locked --release -p dockervpp
+        scripts/shim.sh
+        from="$(target_directory)/release"
+    fi
+    program=$from/dockervpp shim=$from/../shim/libvcl_shim.so
+    for file in "$program" "$shim"; do
+        [ -f "$file" ] || fail "$file does not exist"
+    done
+}

@@ -23,17 +23,7 @@ done
 for tool in dpkg-deb dpkg-architecture objdump gzip; do
     command -v "$tool" >/dev/null || fail "$tool is missing: apt-get install dpkg-dev binutils gzip"
 done
-if [ -z "$from" ]; then
-    need_cargo
-    cargo build --locked --release -p dockervpp
-    scripts/shim.sh
-    from="$(cargo metadata --format-version 1 --no-deps --locked |
-        sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release"
-fi
-program=$from/dockervpp shim=$from/../shim/libvcl_shim.so
-for file in "$program" "$shim"; do
-    [ -f "$file" ] || fail "$file does not exist"
-done
+take_programs "$from"
 own=$("$program" --version | cut -d' ' -f2)
 version=${version:-$own-1}
 architecture=$(dpkg-architecture -qDEB_HOST_ARCH)

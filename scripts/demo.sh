@@ -62,8 +62,7 @@ trap 'exit 130' INT TERM
 build() {
     heading "Building (a few minutes the first time)"
     cargo build --locked --release -p dockervpp -p memif-rs -p kit --bins --examples
-    target=$(cargo metadata --format-version 1 --no-deps --locked |
-        sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
+    target=$(target_directory)/release
     # `docker import` of the host's own files: nothing is pulled from anywhere.
     image=$(as_root env DOCKERVPP_TEST_BINARIES="$target" "$target/kit-image" examples)
     ordinary=$(as_root env DOCKERVPP_TEST_BINARIES="$target" "$target/kit-image" busybox)

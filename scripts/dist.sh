@@ -7,8 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 need_cargo
 
 cargo build --locked --quiet -p dockervpp
-program=$(cargo metadata --format-version 1 --no-deps --locked |
-    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/dockervpp
+program=$(target_directory)/debug/dockervpp
 case "${1:-}" in
     man)
         mkdir -p dist/man

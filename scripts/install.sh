@@ -12,8 +12,7 @@ destination=${DESTDIR:-}
 need_cargo
 cargo build --locked --release -p dockervpp
 scripts/shim.sh
-target="$(cargo metadata --format-version 1 --no-deps --locked |
-    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
+target="$(target_directory)"
 run=as_root
 [ -z "$destination" ] || run=
 $run install -D -m 0755 "$target/release/dockervpp" "$destination$prefix/bin/dockervpp"

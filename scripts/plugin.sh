@@ -25,17 +25,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 for tool in ldd nft xtables-nft-multi xtables-legacy-multi; do
     command -v "$tool" >/dev/null || fail "$tool is missing: apt-get install libc-bin nftables iptables"
 done
-if [ -z "$from" ]; then
-    need_cargo
-    cargo build --locked --release -p dockervpp
-    scripts/shim.sh
-    from="$(cargo metadata --format-version 1 --no-deps --locked |
-        sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release"
-fi
-program=$from/dockervpp shim=$from/../shim/libvcl_shim.so
-for file in "$program" "$shim"; do
-    [ -f "$file" ] || fail "$file does not exist"
-done
+take_programs "$from"
 if [ -e "$output" ] && [ -n "$(ls -A "$output")" ] && [ ! -f "$output/config.json" ]; then
     fail "$output is not empty and no plugin: name another folder with --output"
 fi

@@ -50,8 +50,7 @@ for part in "$@"; do
                 scripts/shim.sh
                 cargo build --locked -p session --features broker --example broker
             fi
-            DOCKERVPP_TEST_BINARIES="$(cargo metadata --format-version 1 --no-deps --locked |
-                sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug"
+            DOCKERVPP_TEST_BINARIES="$(target_directory)/debug"
             export DOCKERVPP_TEST_BINARIES
             [ "$part" != package ] || scripts/shim.sh
             if [ "$part" = sessions ]; then
