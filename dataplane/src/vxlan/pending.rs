@@ -44,28 +44,23 @@ fn segmentation(frame: &[u8], start: usize, offset: u16, mtu: usize) -> Option<S
 /// Place of the checksum in the header of TCP (RFC 9293, section 3.1).
 const TCP_CHECKSUM: u16 = 16;
 
-/// The sum over the pseudo-header of a packet's transport, of so many bytes.
-type PseudoHeader = fn(&[u8], Protocol, u32) -> Option<Sum>;
-
 /// Where the checksum is to be completed: the first byte that it covers, and its place from there.
 fn open_at(frame: &[u8]) -> Option<(u16, u16)> {
     let ethernet = EthernetHeader::parse(frame)?;
     let packet = frame.get(ethernet.len()..)?;
-    let (start, end, protocol, pseudo): (_, _, _, PseudoHeader) = match ethernet.ether_type {
+    let (start, end, protocol, pseudo_header) = match ethernet.ether_type {
         EtherType::IPV4 => {
             let ip = Ipv4Header::parse(packet).filter(|ip| !ip.is_fragment)?;
-            (ip.header_len, ip.total_len, ip.protocol, |packet, protocol, length| {
-                let ip = Ipv4Header::parse(packet)?;
-                Some(Sum::pseudo_header4(ip.src, ip.dst, protocol, length))
-            })
+            let length = u32::try_from(ip.total_len.checked_sub(ip.header_len)?).ok()?;
+            let sum = Sum::pseudo_header4(ip.src, ip.dst, ip.protocol, length);
+            (ip.header_len, ip.total_len, ip.protocol, sum)
         }
         EtherType::IPV6 => {
             let ip = Ipv6Header::parse(packet)?;
             // No kernel leaves it open behind extension headers.
-            (Ipv6Header::LEN, ip.total_len, ip.next, |packet, protocol, length| {
-                let ip = Ipv6Header::parse(packet)?;
-                Some(Sum::pseudo_header6(ip.src, ip.dst, protocol, length))
-            })
+            let length = u32::try_from(ip.total_len.checked_sub(Ipv6Header::LEN)?).ok()?;
+            let sum = Sum::pseudo_header6(ip.src, ip.dst, ip.next, length);
+            (Ipv6Header::LEN, ip.total_len, ip.next, sum)
         }
         _ => return None,
     };
@@ -76,8 +71,7 @@ fn open_at(frame: &[u8]) -> Option<(u16, u16)> {
     };
     let field = packet.get(start + offset..end)?.first_chunk::<2>()?;
     let found = u16::from_be_bytes(*field);
-    let length = u32::try_from(end - start).ok()?;
-    let open = !pseudo(packet, protocol, length)?.finish();
+    let open = !pseudo_header.finish();
     // In one's complement 0 and 0xffff are the same number; but UDP's 0 says that there is none (RFC 768).
     let same = found % 0xffff == open % 0xffff && !(protocol == Protocol::UDP && found == 0);
     let place = (u16::try_from(ethernet.len() + start).ok()?, u16::try_from(offset).ok()?);
