@@ -361,19 +361,24 @@ fn a_taken_up_sandbox_is_let_go_as_well() {
     eventually("the namespace is gone", || links.find(&witness).unwrap().is_none());
 }
 
+/// An endpoint whose container has no sandbox yet, and whose agent is gone.
+fn joined_by_a_former_agent(kind: AttachKind) -> Attached {
+    let (network, sandbox) = (network(), Sandbox::absent());
+    let endpoint = endpoint(&network, 2, kind);
+    let former = start();
+    former.create_network(&network).unwrap();
+    former.create_endpoint(&endpoint).unwrap();
+    let link = former.join(&endpoint.id, &key(&sandbox)).unwrap().link;
+    Attached { network, endpoint, sandbox, link }
+}
+
 #[test]
 fn a_new_agent_goes_on_waiting_for_a_container_that_is_starting() {
     if !root_or_skip("a_new_agent_goes_on_waiting_for_a_container_that_is_starting") {
         return;
     }
     for kind in KERNEL_KINDS {
-        let (network, mut sandbox) = (network(), Sandbox::absent());
-        let endpoint = endpoint(&network, 2, kind);
-        let former = start();
-        former.create_network(&network).unwrap();
-        former.create_endpoint(&endpoint).unwrap();
-        let link = former.join(&endpoint.id, &key(&sandbox)).unwrap().link;
-        drop(former);
+        let Attached { network, endpoint, mut sandbox, link } = joined_by_a_former_agent(kind);
 
         let engine = start();
         engine.create_network(&network).unwrap();
@@ -396,13 +401,7 @@ fn a_container_that_came_and_ended_while_no_agent_ran_is_gone() {
         return;
     }
     for kind in KERNEL_KINDS {
-        let (network, mut sandbox) = (network(), Sandbox::absent());
-        let endpoint = endpoint(&network, 2, kind);
-        let former = start();
-        former.create_network(&network).unwrap();
-        former.create_endpoint(&endpoint).unwrap();
-        let link = former.join(&endpoint.id, &key(&sandbox)).unwrap().link;
-        drop(former);
+        let Attached { network, endpoint, mut sandbox, link } = joined_by_a_former_agent(kind);
         sandbox.create_file();
         sandbox.mount();
         configure(&sandbox, &link, "eth0", &endpoint);
