@@ -123,7 +123,8 @@ fn cdi_file_mounts_and_preloads_the_library() -> Result<()> {
     Ok(())
 }
 
-/// What every glibc since 2.31 and every musl since 1.2 has.
+/// What every glibc since 2.31 and every musl since 1.2 has. Not `memcpy`: asked for without a version, glibc gives its
+/// oldest, for processors without AVX.
 const EXPECTED: &[&str] = &[
     "__errno_location",
     "abort",
@@ -134,7 +135,6 @@ const EXPECTED: &[&str] = &[
     "fopencookie",
     "free",
     "malloc",
-    "memcpy",
     "memmove",
     "memset",
     "setvbuf",

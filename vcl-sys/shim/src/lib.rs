@@ -28,6 +28,7 @@ mod broker;
 mod buffers;
 mod clock;
 mod connect;
+mod copying;
 mod datagram;
 mod epoll;
 pub mod exports;
