@@ -200,11 +200,12 @@ impl<'a> Stream<'a> {
                 break;
             }
             moved.bytes += got;
-            moved.wake |= self.consume(got)?;
+            self.free(got)?;
             if got < part {
                 break;
             }
         }
+        moved.wake = moved.bytes > 0 && self.writer_wants_room()?;
         Ok(moved)
     }
 
@@ -242,14 +243,13 @@ impl<'a> Stream<'a> {
                 break;
             }
             let used = take(self.mapping, offset, len).min(len);
-            if used > 0 {
-                moved.bytes += used;
-                moved.wake |= self.consume(used)?;
-            }
+            moved.bytes += used;
+            self.free(used)?;
             if used < len {
                 break;
             }
         }
+        moved.wake = moved.bytes > 0 && self.writer_wants_room()?;
         Ok(moved)
     }
 
@@ -270,11 +270,12 @@ impl<'a> Stream<'a> {
             let taken = room.min(part);
             self.copy_in(0, &rest[..taken])?;
             moved.bytes += taken;
-            moved.wake |= self.publish(taken)?;
+            self.show(taken)?;
             if taken < part {
                 break;
             }
         }
+        moved.wake = moved.bytes > 0 && self.reader_wants_token()?;
         Ok(moved)
     }
 
@@ -299,7 +300,7 @@ impl<'a> Stream<'a> {
                 Ok(filled) if filled > 0 => {
                     let filled = filled.min(len);
                     moved.bytes += filled;
-                    moved.wake |= self.publish(filled)?;
+                    self.show(filled)?;
                     if filled < len {
                         break;
                     }
@@ -308,6 +309,7 @@ impl<'a> Stream<'a> {
                 Ok(_) | Err(_) => break,
             }
         }
+        moved.wake = moved.bytes > 0 && self.reader_wants_token()?;
         Ok(Ok(moved))
     }
 
@@ -364,9 +366,23 @@ impl<'a> Stream<'a> {
     /// wakes the peer's writer.
     #[inline]
     pub(crate) fn consume(&self, len: usize) -> Result<bool, Broken> {
+        self.free(len)?;
+        self.writer_wants_room()
+    }
+
+    /// Frees `len` bytes that were read. [`writer_wants_room`](Self::writer_wants_room) must follow.
+    #[inline]
+    fn free(&self, len: usize) -> Result<(), Broken> {
         let head = self.local.head().wrapping_add(len as u64);
         self.local.set_head(head);
         self.word64(self.into.head())?.store(head, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether the own tokens must be drained, after bytes were freed. It waits until the peer sees all that this
+    /// side wrote, so it is asked once for many bytes.
+    #[inline]
+    fn writer_wants_room(&self) -> Result<bool, Broken> {
         fence(Ordering::SeqCst);
         let armed = self.word32(self.into.writer_armed())?;
         if armed.load(Ordering::Relaxed) == 0 {
@@ -380,9 +396,23 @@ impl<'a> Stream<'a> {
     /// Publishes `len` bytes that were copied in, and tells whether the peer wants a token.
     #[inline]
     pub(crate) fn publish(&self, len: usize) -> Result<bool, Broken> {
+        self.show(len)?;
+        self.reader_wants_token()
+    }
+
+    /// Publishes `len` bytes that were copied in. [`reader_wants_token`](Self::reader_wants_token) must follow.
+    #[inline]
+    fn show(&self, len: usize) -> Result<(), Broken> {
         let tail = self.local.tail().wrapping_add(len as u64);
         self.local.set_tail(tail);
         self.word64(self.out.tail())?.store(tail, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether the peer wants a token, after bytes were published. It waits until the peer sees all that this
+    /// side wrote, so it is asked once for many bytes.
+    #[inline]
+    fn reader_wants_token(&self) -> Result<bool, Broken> {
         fence(Ordering::SeqCst);
         let armed = self.word32(self.out.reader_armed())?;
         Ok(armed.load(Ordering::Relaxed) != 0 && armed.swap(0, Ordering::AcqRel) != 0)
