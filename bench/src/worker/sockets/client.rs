@@ -19,6 +19,8 @@ use crate::worker::{Place, Report, Tally};
 const BUFFER: usize = 256 << 10;
 /// Writes or reads of one connection before the others get their turn.
 const TURN: usize = 8;
+/// Longest wait for an answer after the end.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest wait: orders from the parent wake nobody.
 const NAP: Duration = Duration::from_millis(5);
 
@@ -69,6 +71,9 @@ pub(in crate::worker) fn load(place: &Place, load: SocketLoad) -> Result<()> {
             client.keep_pace(pace);
         }
         client.turn(&mut events, meter.may_begin())?;
+    }
+    if load.rhythm != Rhythm::Stream {
+        client.end_flight(&mut events)?;
     }
     ensure!(client.tally.sent > 0, "nothing was sent");
     meter.finish(client.tally)
@@ -150,6 +155,24 @@ impl Client {
         Ok(())
     }
 
+    /// Takes the answers to all that was sent. A server that cannot send them back reads no further: without this, bytes
+    /// stay on the way that nobody counts.
+    fn end_flight(&mut self, events: &mut Events) -> Result<()> {
+        for (number, connection) in self.connections.iter_mut().enumerate() {
+            connection.forget_unbegun(self.message);
+            self.ready.add(number);
+        }
+        let (mut moved, mut before) = (Instant::now(), self.tally);
+        while self.connections.iter().any(|it| !it.due.is_empty()) {
+            self.turn(events, false)?;
+            if self.tally != before {
+                (moved, before) = (Instant::now(), self.tally);
+            }
+            ensure!(moved.elapsed() < PATIENCE, "answers are missing: {:?}", self.tally);
+        }
+        Ok(())
+    }
+
     /// Writes messages while there is room; whether there may be more.
     fn write_on(&mut self, number: usize) -> Result<bool> {
         let connection = &mut self.connections[number];
@@ -207,6 +230,13 @@ impl Client {
 }
 
 impl Connection {
+    /// Drops the messages of which nothing was written.
+    fn forget_unbegun(&mut self, message: usize) {
+        let unbegun = self.unwritten / message;
+        self.unwritten %= message;
+        self.due.truncate(self.due.len() - unbegun);
+    }
+
     /// Writes the rest of the message that has begun; whether there was room.
     fn write(&mut self, out: &[u8]) -> Result<bool> {
         // Of several messages that wait, the first one's rest.
