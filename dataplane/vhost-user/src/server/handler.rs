@@ -28,12 +28,20 @@ use crate::{
 /// The answer to a message that is for devices of another kind.
 const FOREIGN: Error = Error::InvalidOperation("not a message for this network device");
 
+/// What the front end of this connection agreed on so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Agreed {
+    features: bool,
+    answers: bool,
+}
+
 /// A device, and whoever moves its frames.
 pub(super) struct Handler {
     config: DeviceConfig,
     device: Device,
     station: Box<dyn Station>,
     socket: Option<OwnedFd>,
+    agreed: Agreed,
     /// The connection whose queues the station has.
     running: Option<Arc<LinkState>>,
     refusal: Option<String>,
@@ -46,6 +54,7 @@ impl Handler {
             device: Device::new(config),
             station,
             socket: None,
+            agreed: Agreed::default(),
             running: None,
             refusal: None,
         }
@@ -62,7 +71,18 @@ impl Handler {
         self.halt();
         self.device = Device::new(self.config);
         self.socket = None;
+        self.agreed = Agreed::default();
         self.refusal = None;
+    }
+
+    /// Whether the front end has not said yet which features it wants.
+    pub(super) fn awaits_features(&self) -> bool {
+        !self.agreed.features
+    }
+
+    /// Whether messages that ask for an answer get one.
+    pub(super) fn answers(&self) -> bool {
+        self.agreed.answers
     }
 
     /// What the front end did wrong on its rings, and which message was refused, if that is so.
@@ -131,7 +151,9 @@ impl VhostUserBackendReqHandlerMut for Handler {
     }
 
     fn set_features(&mut self, features: u64) -> Result<()> {
-        self.change(|device| device.set_features(features))
+        self.change(|device| device.set_features(features))?;
+        self.agreed.features = true;
+        Ok(())
     }
 
     fn set_mem_table(
@@ -208,8 +230,9 @@ impl VhostUserBackendReqHandlerMut for Handler {
         Ok(VhostUserProtocolFeatures::MQ | VhostUserProtocolFeatures::INFLIGHT_SHMFD)
     }
 
-    fn set_protocol_features(&mut self, _features: u64) -> Result<()> {
-        // Kept by the crate that reads the messages: what was not agreed on it refuses.
+    fn set_protocol_features(&mut self, features: u64) -> Result<()> {
+        // The rest is kept by the crate that reads the messages: what was not agreed on it refuses.
+        self.agreed.answers = features & VhostUserProtocolFeatures::REPLY_ACK.bits() != 0;
         Ok(())
     }
 

@@ -4,8 +4,11 @@
 //! away before anything about them changes. A device has one front end at a time; others are turned away. A
 //! front end that stops in the middle of a message holds up its own device's thread and nothing else.
 
+mod early;
 mod handler;
 mod inflight;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,8 +18,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, poll};
-use vhost::vhost_user::{BackendReqHandler, Error};
+use vhost::vhost_user::{BackendReqHandler, Error, VhostUserBackendReqHandlerMut as _};
 
+use self::early::Enable;
 use self::handler::Handler;
 use crate::{DeviceConfig, LinkState, Queues};
 
@@ -191,7 +195,13 @@ impl Waiter {
     /// One message of the front end.
     fn listen(&mut self) {
         let Some(connection) = &mut self.connection else { return };
-        if let Err(error) = connection.protocol.handle_request() {
+        let early = lock(&self.handler).awaits_features();
+        let enable = early.then(|| Enable::take(&connection.socket)).flatten();
+        let outcome = match enable {
+            Some(message) => enable_early(&self.handler, message, &connection.socket),
+            None => connection.protocol.handle_request(),
+        };
+        if let Err(error) = outcome {
             self.part(&error);
         }
     }
@@ -257,4 +267,21 @@ impl Waiter {
         }
         Ok(())
     }
+}
+
+/// Enables a ring of a device whose features are not agreed on yet.
+fn enable_early(
+    handler: &Mutex<Handler>,
+    message: Enable,
+    socket: &UnixStream,
+) -> vhost::vhost_user::Result<()> {
+    let answers = {
+        let mut handler = lock(handler);
+        handler.set_vring_enable(message.index, message.enabled)?;
+        handler.answers()
+    };
+    if message.answered && answers {
+        Enable::answer(socket).map_err(Error::SocketError)?;
+    }
+    Ok(())
 }
