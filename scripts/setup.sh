@@ -23,6 +23,13 @@ net_driver() { # net_driver NAME: DPDK's driver, where testpmd looks for it
     compgen -G "/usr/lib/*/dpdk/pmds-*/librte_net_$1.so*" >/dev/null
 }
 
+# What virtual machines boot: Debian's kernel for clouds, unpacked and not installed.
+guest_folder=/var/cache/dockervpp-test/kernel
+
+guest_machine() { # whether guests are tested here
+    [ "$purpose" = test ] && [ "$(uname -m)" = x86_64 ]
+}
+
 find_missing() {
     want cc gcc
     want docker docker.io
@@ -55,6 +62,8 @@ find_missing() {
     # Debian's own: the suites put it into images, with its library.
     [ -d /usr/lib/python3 ] && [ -x /usr/bin/python3 ] || packages+=(python3)
     want musl-gcc musl-tools
+    # Virtual machines behind vhost-user devices, without KVM.
+    ! guest_machine || want qemu-system-x86_64 qemu-system-x86
     # Counts instructions for the regression guard.
     want valgrind valgrind
 }
@@ -89,6 +98,28 @@ install_missing() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 }
 
+# Puts the kernel and the modules of its network device into the folder where the suites look.
+bring_guest_kernel() {
+    [ ! -f "$guest_folder/vmlinuz" ] || return 0
+    command -v apt-get >/dev/null ||
+        fail "no kernel for guests: put a vmlinuz and the modules that virtio_net.ko needs into $guest_folder"
+    local package scratch
+    scratch=$(mktemp -d)
+    note "unpacking a kernel for guests into $guest_folder"
+    [ "${#packages[@]}" -gt 0 ] || as_root apt-get update -qq
+    package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-/ {print $2; exit}')
+    [ -n "$package" ] || fail "this release has no linux-image-cloud-amd64"
+    (cd "$scratch" && apt-get download -qq -o APT::Sandbox::User=root "$package" && dpkg-deb -x ./*.deb unpacked) ||
+        fail "the package $package cannot be had"
+    find "$scratch/unpacked" -name '*.ko.xz' -exec xz -d {} +
+    as_root mkdir -p "$guest_folder"
+    find "$scratch/unpacked" '(' -name 'virtio*.ko' -o -name '*failover.ko' -o -name dimlib.ko ')' -print0 |
+        as_root xargs -0 cp -t "$guest_folder"
+    # Last: what is there is whole.
+    as_root cp "$scratch"/unpacked/boot/vmlinuz-* "$guest_folder/vmlinuz"
+    rm -r "$scratch"
+}
+
 docker_answers() { as_root docker info; }
 
 start_docker() {
@@ -116,6 +147,7 @@ heading "Setting up for: $purpose"
 need_cargo
 find_missing
 [ "${#packages[@]}" -eq 0 ] || install_missing
+! guest_machine || bring_guest_kernel
 start_docker
 check_host
 note "ready: Docker $(as_root docker version --format '{{.Server.Version}}'), kernel $(uname -r), $(cargo --version)"

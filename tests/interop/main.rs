@@ -1,5 +1,5 @@
-//! memif against DPDK's `dpdk-testpmd`, both roles, and vhost-user devices against its front end, on the host
-//! and inside Docker containers.
+//! memif against DPDK's `dpdk-testpmd`, both roles, and vhost-user devices against its front end and QEMU's, on
+//! the host and inside Docker containers.
 //!
 //! On the host the other end is `kit::peer`, which numbers its frames and checks every byte of what
 //! comes back. In containers both ends are testpmd and the agent's bridge is between them.
@@ -8,6 +8,8 @@ mod anchor;
 mod containers;
 mod counting;
 mod failures;
+mod guest;
+mod spoofing;
 mod verified;
 mod vhost_user;
 

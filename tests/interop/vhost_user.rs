@@ -20,7 +20,7 @@ use kit::{Engine, Lab, Network, wait};
 use serde_json::Value;
 
 /// Frames that make a case count.
-const ENOUGH: u64 = 100_000;
+pub(crate) const ENOUGH: u64 = 100_000;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -292,23 +292,23 @@ fn a_port_that_is_stopped_and_started_goes_on() -> Result<()> {
 // In containers of the agent.
 
 /// Tests of what the embedded engine does. With VPP the attach kind is refused.
-fn device_test(needs: &[Need], test: impl FnOnce(&mut Lab) -> Result<()>) {
+pub(crate) fn device_test(needs: &[Need], test: impl FnOnce(&mut Lab) -> Result<()>) {
     if Engine::under_test() == Engine::Embedded {
         docker_test(needs, test);
     }
 }
 
-const ONE: (&str, &str) = ("10.201.9.11", "02:42:0a:c9:09:0b");
-const TWO: (&str, &str) = ("10.201.9.12", "02:42:0a:c9:09:0c");
+pub(crate) const ONE: (&str, &str) = ("10.201.9.11", "02:42:0a:c9:09:0b");
+pub(crate) const TWO: (&str, &str) = ("10.201.9.12", "02:42:0a:c9:09:0c");
 
 /// A testpmd in a container, which has the folder of its endpoint's socket.
-struct Station {
-    testpmd: Testpmd,
-    endpoint: String,
+pub(crate) struct Station {
+    pub(crate) testpmd: Testpmd,
+    pub(crate) endpoint: String,
 }
 
 impl Station {
-    fn start(
+    pub(crate) fn start(
         lab: &Lab,
         network: &Network,
         (address, mac): (&str, &str),
@@ -340,7 +340,7 @@ impl Station {
     }
 }
 
-fn shown(lab: &Lab, endpoint: &str) -> Result<Value> {
+pub(crate) fn shown(lab: &Lab, endpoint: &str) -> Result<Value> {
     let lines = lab.agent.list("endpoints")?;
     lines.into_iter().find(|it| it["id"] == endpoint).context("no such endpoint")
 }
@@ -355,9 +355,13 @@ fn counters(lab: &Lab, endpoint: &str) -> Result<(u64, u64, u64)> {
 }
 
 fn network(lab: &Lab) -> Result<Network> {
-    let shape = ["--subnet", "10.201.9.0/24", "-o", "mtu=9000", "-o", "attach=vhost-user"];
     // What testpmd generates has addresses of its own choice.
-    lab.network(&[&shape[..], &["-o", "antispoof=none"]].concat())
+    network_with(lab, &["-o", "antispoof=none"])
+}
+
+pub(crate) fn network_with(lab: &Lab, options: &[&str]) -> Result<Network> {
+    let shape = ["--subnet", "10.201.9.0/24", "-o", "mtu=9000", "-o", "attach=vhost-user"];
+    lab.network(&[&shape[..], options].concat())
 }
 
 /// Sends from one to the other; all four counts must agree.

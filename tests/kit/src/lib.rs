@@ -14,6 +14,7 @@
 //! * [`proxy`]: between Docker and the agent, to kill the agent at an exact step.
 //! * [`leaks`]: what a test must not leave behind, on the host and in the agent.
 //! * [`testpmd`]: DPDK's `dpdk-testpmd` as memif peer.
+//! * [`guest`]: a virtual machine on a vhost-user socket.
 //! * [`vpp`], [`vpp_link`]: a VPP of the test's own, and the kernel as its neighbour.
 //! * [`vpp_script`]: a VPP that answers from recorded exchanges, and what records them.
 //! * [`frame`], [`peer`]: a memif peer of our own that checks every byte.
@@ -24,6 +25,7 @@ pub mod agent;
 pub mod docker;
 pub mod engine;
 pub mod frame;
+pub mod guest;
 pub mod image;
 pub mod lab;
 pub mod leaks;
@@ -43,6 +45,7 @@ pub mod world;
 pub use agent::Agent;
 pub use docker::{Container, Network};
 pub use engine::Engine;
+pub use guest::Guest;
 pub use image::Image;
 pub use lab::Lab;
 pub use peer::Peer;

@@ -9,7 +9,7 @@ use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::vpp;
+use crate::{guest, vpp};
 
 /// Ordinary programs for both ends of a session.
 pub const SESSION_PROGRAMS: &[&str] = &[
@@ -43,6 +43,8 @@ pub enum Need {
     Testpmd,
     /// `dpdk-testpmd` with the driver of vhost-user front ends.
     VirtioUser,
+    /// QEMU, and a kernel for its guests.
+    Guest,
     /// `tcpdump`, to read captures.
     Tcpdump,
     /// The ordinary programs of [`SESSION_PROGRAMS`], and Python.
@@ -73,6 +75,7 @@ impl Need {
             Self::Busybox => static_busybox().is_some(),
             Self::Testpmd => find("dpdk-testpmd").is_some() && memif_driver().is_some(),
             Self::VirtioUser => find("dpdk-testpmd").is_some() && driver("virtio").is_some(),
+            Self::Guest => guest::can_boot(),
             Self::Tcpdump => find("tcpdump").is_some(),
             Self::Dpkg => {
                 ["dpkg", "dpkg-deb", "dpkg-architecture", "objdump", "deb-systemd-helper"]
@@ -101,6 +104,9 @@ impl Need {
             Self::Testpmd => "needs dpdk-testpmd and the memif driver (`scripts/setup.sh test`)",
             Self::VirtioUser => {
                 "needs dpdk-testpmd and the virtio driver (`scripts/setup.sh test`)"
+            }
+            Self::Guest => {
+                "needs an x86-64 with QEMU and a kernel for its guests (`scripts/setup.sh test`)"
             }
             Self::Tcpdump => "needs tcpdump (`scripts/setup.sh test`)",
             Self::SessionPrograms => {
