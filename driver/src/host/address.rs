@@ -8,7 +8,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::rtnetlink::Route;
+use super::netlink::Route;
 
 /// An address of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use netlink_packet_netfilter::{
 };
 use rustix::net::netlink::NETFILTER;
 
-use super::rtnetlink::Netlink;
+use super::netlink::Netlink;
 
 /// `CTA_FILTER` (25) with `NLA_F_NESTED`, and in it `CTA_FILTER_ORIG_FLAGS`: which fields of the tuple count.
 const FILTER: u16 = 0x8019;

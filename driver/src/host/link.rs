@@ -14,7 +14,7 @@ use netlink_packet_route::link::{
 };
 use rustix::io::Errno;
 
-use super::rtnetlink::Route;
+use super::netlink::Route;
 use super::seclusion;
 use crate::model::IfName;
 

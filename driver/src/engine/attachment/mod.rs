@@ -6,7 +6,7 @@
 //! * `station`: the network stack of an endpoint whose kernel has no way to the network. (With `tcp=vcl` it is the engine's:
 //!   [`HostStacks`].)
 //! * `vhost`: the folders of vhost-user sockets.
-//! * `endpoint`: joining and leaving, which puts these together.
+//! * `endpoint`: what an endpoint is and has; `services`: joining and leaving, which puts these together.
 //!
 //! Each endpoint has a port of the agent's data path, for its link or its network stack; what that port
 //! is bridged with is the engine's affair, and so is who serves memif clients ([`MemifSockets`]).
@@ -24,6 +24,7 @@ mod gateway;
 mod info;
 mod info_server;
 mod rooms;
+mod services;
 mod sockets;
 mod station;
 mod tables;
@@ -41,7 +42,6 @@ use transport::Host;
 
 use self::capture::PortCapture;
 pub(super) use self::endpoint::Endpoint;
-use self::endpoint::Services;
 use self::error::from_netns;
 pub(super) use self::error::{from_link, from_tap};
 use self::eth::LinkMaker;
@@ -49,6 +49,7 @@ pub(super) use self::gateway::gateway_mac;
 pub(super) use self::info::gateways;
 use self::info_server::InfoServer;
 use self::rooms::Rooms;
+use self::services::Services;
 use self::tables::Endpoints;
 use self::vhost::VhostFolders;
 use super::session::{ListenerStatus, SessionStatus};
