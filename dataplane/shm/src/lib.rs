@@ -10,6 +10,7 @@
 //!
 //! * `mapping`: owning a mapping, bounds-checked copies.
 //! * `word`: atomics and cells at fixed places of a mapping.
+//! * `socket` (feature `std`): what the kernel copies between a mapping and a socket.
 //! * `copy`: the copy loops; [`Payload`]: what can be copied in.
 //! * [`memfd`]: creating sealed memory, and judging memory that a peer sent.
 //! * `fault` (feature `std`): surviving `SIGBUS` when a peer takes pages away.
@@ -34,6 +35,8 @@ mod mapping;
 pub mod memfd;
 mod payload;
 pub mod signal;
+#[cfg(feature = "std")]
+mod socket;
 mod word;
 
 pub use mapping::{Mapping, OutOfBounds};
