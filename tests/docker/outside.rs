@@ -1,6 +1,7 @@
 //! The outside: containers reach a host behind the host, and it reaches them by published ports.
 
 mod flows;
+mod splice;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -16,8 +16,9 @@ pub(super) fn all() -> Vec<Benchmark> {
             "published-web",
             Metric::ThousandPerSecond,
             "wrk on the host, one thread and 50 connections that stay, asking nginx with one worker in a \
-             container for a page of 612 bytes, by a published port at an address of the host. Docker's \
-             bridge driver and the agent both translate addresses in the host's kernel.",
+             container for a page of 612 bytes, by a published port at an address of the host. The host's \
+             kernel translates addresses for Docker's bridge driver and for the TAP; the agent splices \
+             the connections into sessions.",
             Abroad::Published { connections: 50, timed: false },
         ),
         beside_docker(

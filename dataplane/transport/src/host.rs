@@ -13,6 +13,7 @@ use stack::Config;
 use crate::counted::{Counted, HostCounters};
 use crate::mailbox::{Command, Mailbox};
 use crate::names::KernelLink;
+use crate::splice::{Doors, Fork, Splicer};
 use crate::thread::Thread;
 use crate::vcl::{Control, Program, Supervisor};
 
@@ -27,6 +28,8 @@ pub struct Host {
     mailbox: Arc<Mailbox>,
     ended: Mutex<Receiver<()>>,
     counted: Counted,
+    /// Published ports. None with VPP's host stack, which has its own.
+    doors: Option<Arc<Doors>>,
 }
 
 impl Host {
@@ -46,9 +49,12 @@ impl Host {
         let mailbox = Arc::new(mailbox);
         let counted = Counted::default();
         let kernel = kernel.map(KernelLink::new);
+        let doors = Arc::new(Doors::new(key, broker.clone())?);
         let mut thread = Thread::new(key, config, port, kernel, broker, &mailbox, inbox)?;
         thread.count_for(counted.clone());
-        Self::run("stack", mailbox, counted, move || thread.run())
+        let mut host = Self::run("stack", mailbox, counted, move || thread.run())?;
+        host.doors = Some(doors);
+        Ok(host)
     }
 
     /// Starts the thread that looks after the process which connects endpoint `key` with VPP's host stack.
@@ -82,7 +88,7 @@ impl Host {
             // Also when it panics.
             drop(end);
         })?;
-        Ok(Self { mailbox, ended: Mutex::new(ended), counted })
+        Ok(Self { mailbox, ended: Mutex::new(ended), counted, doors: None })
     }
 
     /// What was counted up to a moment ago.
@@ -92,12 +98,24 @@ impl Host {
 
     /// What the broker is to ask.
     pub fn network_stack(&self) -> Arc<dyn NetworkStack> {
-        Arc::clone(&self.mailbox) as Arc<dyn NetworkStack>
+        let stack = Arc::clone(&self.mailbox);
+        match &self.doors {
+            Some(doors) => Arc::new(Fork { stack, doors: Arc::clone(doors) }),
+            None => stack,
+        }
+    }
+
+    /// Opens doors for published ports; none with VPP's host stack.
+    pub fn splicer(&self) -> Option<Splicer> {
+        self.doors.clone().map(Splicer::new)
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
+        if let Some(doors) = &self.doors {
+            doors.stop();
+        }
         self.mailbox.post(Command::Stop);
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {

@@ -14,6 +14,7 @@
 //! * `tokens`: the socket of a session.
 //! * `names`: the interface of the container's kernel, which asks name servers.
 //! * `datagrams`: sessions of datagrams, with whoever sends or is sent to.
+//! * [`splice`]: connections by sockets of the host, for published ports.
 //! * `thread`: frames, time, sessions and commands in turn.
 //!
 //! The program is hostile until proven otherwise: what it writes to its memory ends its own session at
@@ -33,6 +34,7 @@ mod listeners;
 mod mailbox;
 mod names;
 mod refusal;
+pub mod splice;
 mod thread;
 mod tokens;
 pub mod vcl;

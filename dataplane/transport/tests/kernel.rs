@@ -17,7 +17,7 @@ use lab::kernel_stream::patient;
 use lab::{both, ip, ipv4};
 use rustix::event::PollFlags;
 use session::Closed;
-use session::broker::SessionState;
+use session::broker::{SessionState, Way};
 use session::layout::RingSize;
 use session::wire::{Refusal, Reply, Transport};
 use site::site;
@@ -34,7 +34,7 @@ fn a_program_connects_to_the_kernel() {
             let (stream, from) = listener.accept().expect("accepts");
             assert_eq!(from, end.info.local);
             let seen = site.world.service.sessions();
-            assert_eq!((seen.len(), seen[0].transport), (1, Transport::Stack));
+            assert_eq!((seen.len(), seen[0].way), (1, Way::Stack));
             assert_eq!((seen[0].client, seen[0].server), (Some(site.program.key), None));
             assert_eq!(seen[0].state, SessionState::Open);
             exchange(&end, &stream);

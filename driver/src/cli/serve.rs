@@ -9,6 +9,7 @@ use super::{
     CONFIG_FILE, CONTROL_SOCKET, DOCKER_SOCKET, PLUGIN_SOCKET, STATE_DIR, VHOST_USER_DIR,
     VPP_API_SOCKET, VPP_STATS_SOCKET, parse_seconds,
 };
+use crate::engine::embedded::PublishBy;
 use crate::metrics::MetricsAddress;
 
 /// `serve`
@@ -37,6 +38,9 @@ pub struct ServeArgs {
     /// How networks reach the outside with the engine `embedded`.
     #[arg(long, value_enum, default_value_t = OutsideKind::Host)]
     pub outside: OutsideKind,
+    /// How TCP ports that are published lead to programs with sessions, with the engine `embedded`.
+    #[arg(long, value_enum, default_value_t = PublishBy::Auto)]
+    pub published_ports: PublishBy,
     /// Socket on which Docker finds the driver; its file name is the driver's name.
     #[arg(long, value_name = "PATH", default_value = PLUGIN_SOCKET)]
     pub plugin_socket: PathBuf,

@@ -216,6 +216,7 @@ fn ports(list: &[PublishedPort]) -> Table {
         ("NETWORK", Align::Left),
         ("PORT", Align::Left),
         ("SERVED", Align::Left),
+        ("TRANSPORT", Align::Left),
     ]);
     for entry in list {
         table.row([
@@ -223,6 +224,7 @@ fn ports(list: &[PublishedPort]) -> Table {
             entry.network.short().to_owned(),
             entry.mapping.to_string(),
             if entry.served { "yes" } else { "no" }.to_owned(),
+            entry.transport.clone().unwrap_or_else(|| "-".to_owned()),
         ]);
     }
     table

@@ -268,6 +268,10 @@ pub struct PublishedPort {
     pub mapping: PortMapping,
     /// Whether the port can be reached.
     pub served: bool,
+    /// How what comes there gets to the endpoint: `packets`, whose addresses are translated, or `splice`, by a
+    /// socket of the host into sessions; `null` when it is not served.
+    #[serde(default)]
+    pub transport: Option<String>,
 }
 
 /// The answer to `DELETE` and failures.

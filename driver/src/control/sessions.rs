@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use session::broker::SessionState;
 use session::broker::core::Local;
+use session::broker::{SessionState, Way};
 use session::layout::Glance;
-use session::wire::{Protocol, Transport};
+use session::wire::Protocol;
 
 use crate::engine::session::{ListenerStatus, SessionStatus};
 use crate::model::{EndpointId, NetworkId};
@@ -20,14 +20,13 @@ pub struct Session {
     pub id: Option<u64>,
     /// The network.
     pub network: NetworkId,
-    /// The endpoint that connected; `null` when it was removed meanwhile, or for a peer that a network stack
-    /// speaks to.
+    /// The endpoint that connected; `null` when it was removed meanwhile, or for a peer that the agent speaks to.
     pub endpoint: Option<EndpointId>,
     /// The endpoint that accepted; `null` likewise.
     pub peer: Option<EndpointId>,
     /// `tcp` or `udp`.
     pub protocol: String,
-    /// `cut-through` or `stack`.
+    /// `cut-through`, `stack` or `splice`.
     pub transport: String,
     /// Address and port of the side that connected, once it has one.
     pub local: Option<SocketAddr>,
@@ -87,9 +86,10 @@ pub(super) fn session(network: &NetworkId, status: SessionStatus) -> Session {
         endpoint: client,
         peer: server,
         protocol: protocol(session.protocol).to_owned(),
-        transport: match session.transport {
-            Transport::CutThrough => "cut-through",
-            Transport::Stack => "stack",
+        transport: match session.way {
+            Way::CutThrough => "cut-through",
+            Way::Stack => "stack",
+            Way::Splice => "splice",
         }
         .to_owned(),
         local: session.source,

@@ -9,7 +9,7 @@ use super::{self as view, sessions};
 use super::{
     Counters, Endpoint, FdbEntry, Memif, Network, Phase, PublishedPort, Subnet, Vhost, Vxlan,
 };
-use crate::engine::{EndpointStatus, FdbLine, PublishedAt, VhostFrontEnd, host_counts};
+use crate::engine::{EndpointStatus, FdbLine, Lead, PublishedAt, VhostFrontEnd, host_counts};
 use crate::model::{NetworkId, NetworkSpec};
 use crate::state::{EndpointRecord, NetworkRecord, Standing, State};
 
@@ -159,11 +159,18 @@ pub(super) fn vxlan(network: &NetworkSpec, status: &VxlanStatus) -> Vxlan {
 
 /// Published ports, of which the engine serves `published`.
 pub(super) fn ports(record: &EndpointRecord, published: &[PublishedAt]) -> Vec<PublishedPort> {
-    let ports = record.ports.iter().map(|mapping| PublishedPort {
-        network: record.spec.network.clone(),
-        endpoint: record.spec.id.clone(),
-        mapping: mapping.clone(),
-        served: published.iter().any(|at| at.serves(mapping)),
+    let ports = record.ports.iter().map(|mapping| {
+        let at = published.iter().find(|at| at.serves(mapping));
+        PublishedPort {
+            network: record.spec.network.clone(),
+            endpoint: record.spec.id.clone(),
+            mapping: mapping.clone(),
+            served: at.is_some(),
+            transport: at.map(|at| match at.lead {
+                Lead::Packets => "packets".to_owned(),
+                Lead::Splice => "splice".to_owned(),
+            }),
+        }
     });
     ports.collect()
 }

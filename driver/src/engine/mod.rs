@@ -162,6 +162,17 @@ pub struct PublishedAt {
     pub host_port: u16,
     /// The endpoint's port.
     pub container_port: u16,
+    /// How what comes there gets to the endpoint.
+    pub lead: Lead,
+}
+
+/// How what comes to a published port gets to its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lead {
+    /// In packets whose addresses the kernel, or VPP, translates.
+    Packets,
+    /// By a socket of the host, which the agent splices into sessions.
+    Splice,
 }
 
 impl PublishedAt {
@@ -366,6 +377,7 @@ mod tests {
             host_ip: None,
             host_port,
             container_port: 80,
+            lead: Lead::Packets,
         };
         let asked = [mapping(0, 0), mapping(8000, 8010), mapping(0, 0), mapping(9000, 9000)];
         let published = [at(40_001), at(8001), at(40_002)];

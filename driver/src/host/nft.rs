@@ -30,6 +30,11 @@ pub fn has_chain(table: &str, chain: &str) -> Result<bool, CommandError> {
     }
 }
 
+/// The chains of all tables, without their rules.
+pub fn chains() -> Result<String, CommandError> {
+    command::run("nft", &["list", "chains"], "")
+}
+
 /// The number of the rule set, which every change by anybody increases; `None` when the kernel has no
 /// nftables.
 pub fn generation() -> io::Result<Option<u32>> {

@@ -28,7 +28,12 @@ fn on_a_host(test: &str, work: impl FnOnce() + Send) {
 fn start() -> EmbeddedEngine {
     let attachment =
         AttachmentOptions { owner: "dvtest".to_owned(), ..AttachmentOptions::default() };
-    EmbeddedEngine::start(EmbeddedOptions { attachment, way_out: WayOut::Host }).unwrap()
+    EmbeddedEngine::start(EmbeddedOptions {
+        attachment,
+        way_out: WayOut::Host,
+        ..EmbeddedOptions::default()
+    })
+    .unwrap()
 }
 
 /// What a command of the host prints; empty when it fails.

@@ -78,7 +78,12 @@ struct Agent {
 fn start() -> EmbeddedEngine {
     let attachment =
         AttachmentOptions { owner: "dvtest".to_owned(), ..AttachmentOptions::default() };
-    EmbeddedEngine::start(EmbeddedOptions { attachment, way_out: WayOut::None }).unwrap()
+    EmbeddedEngine::start(EmbeddedOptions {
+        attachment,
+        way_out: WayOut::None,
+        ..EmbeddedOptions::default()
+    })
+    .unwrap()
 }
 
 fn spec(peers: &[&str]) -> NetworkSpec {

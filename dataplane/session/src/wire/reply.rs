@@ -17,7 +17,7 @@ const MAGIC: [u8; 4] = *b"dvsr";
 pub enum Transport {
     /// Straight to a program of another container, through memory that both map.
     CutThrough,
-    /// To the agent, whose TCP/IP stack speaks to peers on the network.
+    /// To the agent, which speaks to peers that are no sessions.
     Stack,
 }
 

@@ -143,6 +143,7 @@ pub(super) fn start(chosen: Chosen, arguments: &ServeArgs) -> Result<Arc<dyn Eng
                 OutsideKind::Host => WayOut::Host,
                 OutsideKind::None => WayOut::None,
             },
+            publish: arguments.published_ports,
         })?),
         Chosen::Vpp => Arc::new(VppEngine::start(VppOptions {
             api_socket: arguments.vpp_api_socket.clone(),

@@ -36,6 +36,7 @@ pub(in crate::engine) struct Outlook {
     pub(in crate::engine) sockets: Vec<String>,
     /// None without a network stack.
     pub(in crate::engine) host: Option<HostCounters>,
+    pub(in crate::engine) splicer: Option<transport::splice::Splicer>,
 }
 
 /// Where it is.
@@ -103,6 +104,7 @@ impl Endpoint {
                 interface: joined.sockets.interface().map(str::to_owned),
                 sockets: joined.sockets.names(),
                 host: joined.station.as_ref().map(Host::counters),
+                splicer: joined.station.as_ref().and_then(Host::splicer),
             },
             Presence::Apart | Presence::Deleted => Outlook::default(),
         }

@@ -14,13 +14,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dataplane::control::{self, FdbEntry, VxlanPeer, VxlanStatus};
 use dataplane::{DataplaneError, DomainId, PortConfig, PortId};
 use session::broker::NetworkKey;
+use transport::splice::Splicer;
 
 use self::network::domain_config;
 use self::outside::Outside;
 use self::policy::port_policy;
 use self::vxlan::Segments;
 use super::attachment::{
-    AttachmentOptions, Attachments, Endpoint, MemifService, different, gateway_mac,
+    AttachmentOptions, Attachments, Endpoint, MemifService, different, gateway_mac, gateways,
 };
 use super::session::{ListenerStatus, SessionStatus};
 use super::{
@@ -28,7 +29,7 @@ use super::{
     PublishedAt, Restored,
 };
 use crate::model::{
-    EndpointId, EndpointSpec, NetworkId, NetworkSpec, PortMapping, SandboxKey, TcpStack,
+    EndpointId, EndpointSpec, NetworkId, NetworkSpec, PortMapping, RateLimit, SandboxKey, TcpStack,
 };
 
 /// How the engine works.
@@ -38,6 +39,19 @@ pub struct EmbeddedOptions {
     pub attachment: AttachmentOptions,
     /// How networks reach the outside.
     pub way_out: WayOut,
+    /// How published TCP ports lead to programs with sessions.
+    pub publish: PublishBy,
+}
+
+/// How published TCP ports lead to programs with sessions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum PublishBy {
+    /// Spliced: by a socket of the host, where nothing filters the host's input and the endpoint has no limit of
+    /// frames; otherwise in packets.
+    #[default]
+    Auto,
+    /// In packets, whose addresses the kernel translates.
+    Packets,
 }
 
 /// How networks that are not internal reach the outside.
@@ -57,6 +71,7 @@ pub struct EmbeddedEngine {
     attachments: Attachments,
     networks: Mutex<HashMap<NetworkId, Network>>,
     outside: Option<Outside>,
+    publish: PublishBy,
     segments: Segments,
 }
 
@@ -79,9 +94,10 @@ impl EmbeddedEngine {
                 Some(Outside::start(owner, host)?)
             }
         };
+        let publish = options.publish;
         let attachments = Attachments::start(options.attachment, MemifService::DataPath, None)?;
         let segments = Segments::new(attachments.dataplane().clone());
-        Ok(Self { attachments, networks: Mutex::default(), outside, segments })
+        Ok(Self { attachments, networks: Mutex::default(), outside, publish, segments })
     }
 
     /// The outside, if this network reaches it.
@@ -154,6 +170,20 @@ impl EmbeddedEngine {
     fn network(&self, id: &NetworkId) -> Result<Network, EngineError> {
         let network = self.networks().get(id).cloned();
         network.ok_or_else(|| EngineError::NoNetwork(id.clone()))
+    }
+
+    /// How published ports of an endpoint are spliced into its sessions, if they can be. What is limited by
+    /// frames has to come in frames.
+    fn way_to_sessions(&self, endpoint: &Endpoint) -> Option<(Splicer, outside::Gateways)> {
+        if self.publish == PublishBy::Packets {
+            return None;
+        }
+        let policy = &endpoint.spec.policy;
+        let limited = [policy.packets, policy.bits].into_iter().flatten();
+        if limited.into_iter().any(|limit| limit != RateLimit::None) {
+            return None;
+        }
+        Some((endpoint.outlook().splicer?, gateways(&endpoint.network, &endpoint.spec)))
     }
 
     fn unpublish(&self, endpoint: &EndpointId) {
@@ -259,7 +289,8 @@ impl Engine for EmbeddedEngine {
         }
         let found = self.attachments.endpoints().get(endpoint)?;
         let Some(outside) = self.outside_of(&found.network) else { return Ok(ports.to_vec()) };
-        outside.publish(&found.spec, ports).map(|()| Vec::new())
+        let way = self.way_to_sessions(&found);
+        outside.publish(&found.spec, ports, way).map(|()| Vec::new())
     }
 
     fn published(&self, endpoint: &EndpointId) -> Vec<PublishedAt> {

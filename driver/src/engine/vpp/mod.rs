@@ -59,7 +59,7 @@ use super::attachment::{
 };
 use super::session::{ListenerStatus, SessionStatus};
 use super::{
-    Attachment, CaptureScope, EndpointStatus, Engine, EngineError, FdbLine, FrameSource,
+    Attachment, CaptureScope, EndpointStatus, Engine, EngineError, FdbLine, FrameSource, Lead,
     PublishedAt, Restored,
 };
 use crate::model::{
@@ -373,6 +373,7 @@ impl Engine for VppEngine {
             host_ip: outside.address.map(IpAddr::V4),
             host_port: outside.port,
             container_port: inside.port,
+            lead: Lead::Packets,
         })
         .collect()
     }

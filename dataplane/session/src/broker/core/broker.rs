@@ -39,24 +39,38 @@ impl Ask {
 pub struct Grant {
     /// Its number.
     pub id: SessionId,
-    /// The endpoint that connects; none when it is a peer behind a network stack.
+    /// The endpoint that connects; none when it is a peer that the agent speaks to.
     pub client: Option<EndpointKey>,
-    /// The endpoint that listens; none when it is a peer behind a network stack.
+    /// The endpoint that listens; none when it is a peer that the agent speaks to.
     pub server: Option<EndpointKey>,
     /// Its addresses.
     pub tuple: Tuple,
+    /// How its bytes travel.
+    pub way: Way,
+}
+
+/// How the bytes of a session travel, as people are shown it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// Straight to a program of another container.
+    CutThrough,
+    /// By the agent's network stack, in frames.
+    Stack,
+    /// By a socket of the host that the agent has: of a client of a published port.
+    Splice,
+}
+
+impl Way {
+    /// What programs are told. To them it is all the same how the agent speaks to peers.
+    pub fn transport(self) -> Transport {
+        match self {
+            Self::CutThrough => Transport::CutThrough,
+            Self::Stack | Self::Splice => Transport::Stack,
+        }
+    }
 }
 
 impl Grant {
-    /// How its bytes travel.
-    pub fn transport(&self) -> Transport {
-        if self.client.is_some() && self.server.is_some() {
-            Transport::CutThrough
-        } else {
-            Transport::Stack
-        }
-    }
-
     /// Its endpoints.
     pub fn endpoints(&self) -> impl Iterator<Item = EndpointKey> + use<> {
         self.client.into_iter().chain(self.server)
@@ -282,13 +296,14 @@ impl Broker {
         self.grant(client, None, ask, source).map_err(refusal)
     }
 
-    /// A session of a peer behind the network stack of `server`: the listener that takes it.
+    /// A session of a peer that reaches `server` by `way`: the listener that takes it.
     ///
     /// # Errors
     /// [`Room`] when there is none that can.
-    pub fn accept_by_stack(
+    pub fn accept_from_outside(
         &mut self,
         server: EndpointKey,
+        way: Way,
         tuple: Tuple,
         room: impl FnMut(ListenerId) -> Room,
     ) -> Result<(Grant, ListenerId), Room> {
@@ -299,7 +314,7 @@ impl Broker {
                 self.count(server, |counters| counters.sessions += 1);
                 self.last_session += 1;
                 let id = SessionId(self.last_session);
-                Ok((Grant { id, client: None, server: Some(server), tuple }, listener))
+                Ok((Grant { id, client: None, server: Some(server), tuple, way }, listener))
             }
             Choice::Full => Err(Room::Full),
             Choice::Nobody => Err(Room::Gone),
@@ -393,7 +408,8 @@ impl Broker {
         };
         self.last_session += 1;
         let id = SessionId(self.last_session);
-        let grant = Grant { id, client: Some(client), server, tuple };
+        let way = if server.is_some() { Way::CutThrough } else { Way::Stack };
+        let grant = Grant { id, client: Some(client), server, tuple, way };
         for key in grant.endpoints() {
             self.count(key, |counters| counters.sessions += 1);
         }

@@ -23,7 +23,7 @@ mod tests;
 pub mod tuples;
 pub mod waiting;
 
-pub use self::broker::{Ask, Broker, Grant, Verdict};
+pub use self::broker::{Ask, Broker, Grant, Verdict, Way};
 pub use self::endpoint::{Counters, Endpoint, Limits};
 pub use self::key::{EndpointKey, ListenerId, NetworkKey, SessionId};
 pub use self::ports::{Binding, Local, Room};

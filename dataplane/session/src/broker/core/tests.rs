@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::broker::{Ask, Broker, Grant, ListenVerdict, Verdict};
+use super::broker::{Ask, Broker, Grant, ListenVerdict, Verdict, Way};
 use super::endpoint::{Endpoint, Limits};
 use super::key::{EndpointKey, ListenerId, NetworkKey, SessionId};
 use super::ports::{Binding, Choice, Local, PortTable, Room};
@@ -500,7 +500,8 @@ proptest! {
                 destination: SocketAddr::new(v4(2), 2),
             };
             let (client, server) = (Some(client), Some(server));
-            let grant = Grant { id: SessionId(number), client, server, tuple };
+            let way = Way::CutThrough;
+            let grant = Grant { id: SessionId(number), client, server, tuple, way };
             registry.add(Record { grant, cookies, memory: () });
             there.insert(number, cookies);
             if over {

@@ -378,7 +378,7 @@ pub(super) fn info(record: &Record<Arc<Kept>>, side: Side) -> SessionInfo {
         id: record.grant.id.0,
         side,
         protocol: tuple.protocol,
-        transport: record.grant.transport(),
+        transport: record.grant.way.transport(),
         memory: record.memory.name(),
         place: record.memory.place,
         local,

@@ -19,7 +19,7 @@ use super::state::State;
 use super::thread::Shared;
 use crate::broker::core::tuples::Tuple;
 use crate::broker::core::waiting::Waiter;
-use crate::broker::core::{EndpointKey, Grant, ListenerId, Local, Room};
+use crate::broker::core::{EndpointKey, Grant, ListenerId, Local, Room, Way};
 use crate::layout::Side;
 use crate::wire::{Protocol, Refusal, Reply, SessionInfo};
 
@@ -37,6 +37,11 @@ pub trait NetworkStack: fmt::Debug + Send + Sync {
 
     /// A listener of this port may have room for a connection that [`Handle::accept`] found none for.
     fn room(&self, port: u16);
+
+    /// A packet client has the endpoint's address from now on, or has it no more.
+    fn packet_client(&self, connected: bool) {
+        let _ = connected;
+    }
 }
 
 /// A connect that waits for a network stack's answer.
@@ -130,7 +135,12 @@ impl Handle {
     /// Says whether a packet client has the endpoint's address now, instead of its stack.
     pub fn set_packet_client(&self, key: EndpointKey, connected: bool) {
         if let Some(shared) = self.0.upgrade() {
-            shared.with(|state| state.broker.set_packet_client(key, connected));
+            shared.with(|state| {
+                state.broker.set_packet_client(key, connected);
+                if let Some(stack) = state.stacks.get(&key) {
+                    stack.packet_client(connected);
+                }
+            });
         }
     }
 
@@ -161,9 +171,32 @@ impl Handle {
         local: SocketAddr,
         remote: SocketAddr,
     ) -> Result<Joined, NotAccepted> {
-        let shared = self.0.upgrade().ok_or(NotAccepted::Nobody)?;
         let tuple = Tuple { protocol, source: remote, destination: local };
-        let joined = shared.with(|state| state.accept_by_stack(server, tuple));
+        self.accept_by(server, Way::Stack, tuple)
+    }
+
+    /// As [`accept`](Self::accept), for a connection of a socket of the host.
+    ///
+    /// # Errors
+    /// [`NotAccepted`].
+    pub fn accept_spliced(
+        &self,
+        server: EndpointKey,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Result<Joined, NotAccepted> {
+        let tuple = Tuple { protocol: Protocol::Stream, source: remote, destination: local };
+        self.accept_by(server, Way::Splice, tuple)
+    }
+
+    fn accept_by(
+        &self,
+        server: EndpointKey,
+        way: Way,
+        tuple: Tuple,
+    ) -> Result<Joined, NotAccepted> {
+        let shared = self.0.upgrade().ok_or(NotAccepted::Nobody)?;
+        let joined = shared.with(|state| state.accept_from_outside(server, way, tuple));
         shared.wake_janitor();
         joined
     }
@@ -246,28 +279,30 @@ impl State {
         Some((lent, info))
     }
 
-    fn accept_by_stack(
+    fn accept_from_outside(
         &mut self,
         server: EndpointKey,
+        way: Way,
         tuple: Tuple,
     ) -> Result<Joined, NotAccepted> {
         loop {
             let listeners = &self.listeners;
-            let (grant, listener) =
-                match self.broker.accept_by_stack(server, tuple, |id| room(listeners.get(&id))) {
-                    Ok(granted) => granted,
-                    // Nothing holds datagrams until there is room.
-                    Err(Room::Full) if tuple.protocol == Protocol::Datagram => {
-                        return Err(NotAccepted::Full);
-                    }
-                    Err(Room::Full) => {
-                        let door = (server, tuple.protocol, tuple.destination.port());
-                        self.stack_doors.insert(door);
-                        self.want_room_at(&door);
-                        return Err(NotAccepted::Full);
-                    }
-                    Err(Room::Gone | Room::Free) => return Err(NotAccepted::Nobody),
-                };
+            let chosen =
+                self.broker.accept_from_outside(server, way, tuple, |id| room(listeners.get(&id)));
+            let (grant, listener) = match chosen {
+                Ok(granted) => granted,
+                // Nothing holds datagrams until there is room.
+                Err(Room::Full) if tuple.protocol == Protocol::Datagram => {
+                    return Err(NotAccepted::Full);
+                }
+                Err(Room::Full) => {
+                    let door = (server, tuple.protocol, tuple.destination.port());
+                    self.stack_doors.insert(door);
+                    self.want_room_at(&door);
+                    return Err(NotAccepted::Full);
+                }
+                Err(Room::Gone | Room::Free) => return Err(NotAccepted::Nobody),
+            };
             match self.hand_over(&grant, server, listener) {
                 Ok(joined) => return Ok(joined),
                 // The listener ended just now, or has no room after all: perhaps another has.

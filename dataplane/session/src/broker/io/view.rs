@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::memory::Kept;
 use super::state::State;
 use crate::broker::core::registry::Record;
-use crate::broker::core::{EndpointKey, Grant, Local, Room, SessionId};
+use crate::broker::core::{EndpointKey, Grant, Local, Room, SessionId, Way};
 use crate::layout::Glance;
-use crate::wire::{Protocol, Reuse, Transport};
+use crate::wire::{Protocol, Reuse};
 
 /// How far a session is, as its two sides say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,14 +28,14 @@ pub enum SessionState {
 pub struct SessionView {
     /// Its number; none while it is connecting.
     pub id: Option<SessionId>,
-    /// The endpoint that connected; none for a peer that a network stack of the agent speaks to.
+    /// The endpoint that connected; none for a peer that the agent speaks to.
     pub client: Option<EndpointKey>,
-    /// The endpoint that accepted; none for a peer that a network stack of the agent speaks to.
+    /// The endpoint that accepted; none for a peer that the agent speaks to.
     pub server: Option<EndpointKey>,
     /// Streams or datagrams.
     pub protocol: Protocol,
     /// How the bytes travel.
-    pub transport: Transport,
+    pub way: Way,
     /// Address of the connecting side; none while it is connecting and did not choose one.
     pub source: Option<SocketAddr>,
     /// Address of the accepting side.
@@ -91,7 +91,7 @@ pub(super) fn records(state: &State) -> (Vec<SessionView>, Vec<Record<Arc<Kept>>
         client: Some(waiter.client),
         server: Some(*server),
         protocol: *protocol,
-        transport: Transport::CutThrough,
+        way: Way::CutThrough,
         source: waiter.ask.source,
         destination: waiter.ask.destination,
         state: SessionState::Connecting,
@@ -133,7 +133,7 @@ fn granted(
         client: grant.client,
         server: grant.server,
         protocol: grant.tuple.protocol,
-        transport: grant.transport(),
+        way: grant.way,
         source: Some(grant.tuple.source),
         destination: grant.tuple.destination,
         state,

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::forward;
+use super::input;
 use super::name::Name;
 use super::plan::Plan;
 use super::rules;
@@ -19,6 +20,8 @@ pub(super) struct Firewall {
     iptables: Iptables,
     /// The number of the rule set when all was as planned; `None` if that has to be looked at.
     seen: Option<u32>,
+    /// The number of the rule set when somebody last looked what filters input, and whether nothing does.
+    input: Option<(u32, bool)>,
     /// Rules of iptables are among those that the number covers.
     covered: Option<bool>,
 }
@@ -26,7 +29,13 @@ pub(super) struct Firewall {
 impl Firewall {
     /// For the agent whose driver has this name.
     pub(super) fn new(owner: &str, host: &HostRoot) -> Self {
-        Self { name: Name::of(owner), iptables: Iptables::of(host), seen: None, covered: None }
+        Self {
+            name: Name::of(owner),
+            iptables: Iptables::of(host),
+            seen: None,
+            input: None,
+            covered: None,
+        }
     }
 
     /// Makes it as planned.
@@ -60,6 +69,26 @@ impl Firewall {
             self.seen = now;
         }
         Ok(holds)
+    }
+
+    /// Whether nothing filters what comes to sockets of this host.
+    pub(super) fn lets_in(&mut self) -> Result<bool, EngineError> {
+        let now = nft::generation().map_err(generation_failed)?;
+        if let Some((seen, lets_in)) = self.input
+            && now == Some(seen)
+            && self.covers_iptables()
+        {
+            return Ok(lets_in);
+        }
+        let mut filtered = nft::chains().map(|it| input::filtered_by_nftables(&it));
+        for family in Family::ALL {
+            let rules = chain_rules(self.iptables, family, "INPUT").map_err(from_command)?;
+            let any = rules.is_some_and(|rules| input::filtered_by_iptables(&rules));
+            filtered = filtered.map(|filtered| filtered || any);
+        }
+        let lets_in = !filtered.map_err(from_command)?;
+        self.input = now.map(|now| (now, lets_in));
+        Ok(lets_in)
     }
 
     fn covers_iptables(&mut self) -> bool {
@@ -105,7 +134,16 @@ fn is_needed(plan: &Plan, family: Family, rules: &str) -> bool {
 /// The chain through which forwarded packets go; `None` on a host without iptables, where nobody can have
 /// set it up.
 fn forward_rules(iptables: Iptables, family: Family) -> Result<Option<String>, CommandError> {
-    match iptables.rules(family, "FORWARD") {
+    chain_rules(iptables, family, "FORWARD")
+}
+
+/// The rules of a chain of iptables; `None` where there are none.
+fn chain_rules(
+    iptables: Iptables,
+    family: Family,
+    chain: &str,
+) -> Result<Option<String>, CommandError> {
+    match iptables.rules(family, chain) {
         Err(CommandError::Missing(_)) => Ok(None),
         other => other,
     }

@@ -1,6 +1,7 @@
 //! The outside of networks: their gateways on the host, the way out, and published ports.
 //!
 //! * `plan`, `name`, `rules`, `forward`: what the kernel should have, and the words for it. Pure.
+//! * `input`: whether connections to sockets of the host meet a filter. Pure.
 //! * `flows`: which flows of datagrams it has to forget. Pure.
 //! * `link`: the gateway, a TAP of the host; `firewall`: the packet filter.
 //! * `ports`: published ports.
@@ -11,6 +12,7 @@
 mod firewall;
 mod flows;
 mod forward;
+mod input;
 mod link;
 mod name;
 mod plan;
@@ -18,14 +20,18 @@ mod ports;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use dataplane::tap::TapDevice;
+use transport::splice::Splicer;
 
 use self::firewall::Firewall;
 use self::link::GatewayLinks;
 use self::plan::{Gateway, Opening, Plan, Target};
-use self::ports::Ports;
+use self::ports::{Ports, Way};
 use super::super::attachment::gateway_mac;
 use super::super::{EngineError, PublishedAt};
 use crate::host::conntrack;
@@ -33,11 +39,19 @@ use crate::host::root::HostRoot;
 use crate::host::sysctl::Settings;
 use crate::model::{EndpointId, EndpointSpec, NetworkId, NetworkSpec, PortMapping};
 
+/// Between two times that the kernel is told because addresses changed hands.
+const TURN_PAUSE: Duration = Duration::from_millis(50);
+
+/// The addresses of the gateway of an endpoint.
+pub(super) type Gateways = (Option<Ipv4Addr>, Option<Ipv6Addr>);
+
 /// The outside of all networks of an agent.
 #[derive(Debug)]
 pub(super) struct Outside {
     links: GatewayLinks,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    /// To the thread that has published ports lead by the way that works now.
+    turns: Sender<EndpointId>,
 }
 
 #[derive(Debug)]
@@ -72,7 +86,17 @@ impl Outside {
             trouble: None,
         };
         let links = GatewayLinks::new(owner.to_owned(), Settings::of(host.clone()));
-        Ok(Self { links, state: Mutex::new(state) })
+        let state = Arc::new(Mutex::new(state));
+        let (turns, inbox) = channel();
+        let watched = Arc::downgrade(&state);
+        std::thread::Builder::new()
+            .name("outside".to_owned())
+            .spawn(move || take_turns(&watched, &inbox))
+            .map_err(|source| EngineError::Io {
+                what: "cannot start the thread of published ports".to_owned(),
+                source,
+            })?;
+        Ok(Self { links, state, turns })
     }
 
     /// Whether a network has its gateway on the host.
@@ -147,9 +171,17 @@ impl Outside {
         &self,
         endpoint: &EndpointSpec,
         ports: &[PortMapping],
+        way: Option<(Splicer, Gateways)>,
     ) -> Result<(), EngineError> {
+        let way = way.map(|(splicer, gateways)| Way { splicer, gateways });
         let mut state = self.state();
-        let draft = state.ports.claim(&endpoint.id, Target::of(endpoint), ports)?;
+        if let Some(way) = &way {
+            let (turns, id) = (self.turns.clone(), endpoint.id.clone());
+            // The thread ends with the agent only.
+            way.splicer.watch(move || drop(turns.send(id.clone())));
+        }
+        let allowed = way.as_ref().filter(|_| state.may_splice());
+        let draft = state.ports.claim(&endpoint.id, Target::of(endpoint), ports, allowed)?;
         let openings = state.ports.openings_with(&draft);
         if openings != state.ports.openings() {
             let told = state.tell(openings);
@@ -158,7 +190,7 @@ impl Outside {
                 return told;
             }
         }
-        state.ports.take(draft);
+        state.ports.take(draft, way);
         Ok(())
     }
 
@@ -205,6 +237,8 @@ impl Outside {
             }
             Err(error) => state.trouble = Some(error.to_string()),
         }
+        let spliced = state.ports.with_ways();
+        state.settle(&spliced);
     }
 
     /// What is amiss.
@@ -231,6 +265,32 @@ impl State {
         }
     }
 
+    /// Whether connections to the host's own sockets reach them.
+    fn may_splice(&mut self) -> bool {
+        match self.firewall.lets_in() {
+            Ok(lets_in) => lets_in,
+            Err(error) => {
+                tracing::warn!(%error, "published ports are not spliced: what filters this host's input is unknown");
+                false
+            }
+        }
+    }
+
+    /// Has published ports of endpoints lead by the way that works now.
+    fn settle(&mut self, endpoints: &BTreeSet<EndpointId>) {
+        if endpoints.is_empty() {
+            return;
+        }
+        let allowed = self.may_splice();
+        let mut changed = false;
+        for endpoint in endpoints {
+            changed |= self.ports.settle(endpoint, allowed);
+        }
+        if changed && let Err(error) = self.apply() {
+            tracing::warn!(%error, "the packet filter does not take another way to published ports");
+        }
+    }
+
     fn apply(&mut self) -> Result<(), EngineError> {
         self.tell(self.ports.openings())
     }
@@ -247,6 +307,18 @@ impl State {
             self.told = plan.openings;
         }
         told
+    }
+}
+
+/// Serves endpoints whose address changed hands, until nobody can say so any more. A packet client can connect
+/// as often as it likes; the kernel is told once for all who did, and then there is a pause.
+fn take_turns(state: &Weak<Mutex<State>>, inbox: &Receiver<EndpointId>) {
+    while let Ok(first) = inbox.recv() {
+        let endpoints: BTreeSet<_> = std::iter::once(first).chain(inbox.try_iter()).collect();
+        let Some(state) = state.upgrade() else { return };
+        state.lock().unwrap_or_else(PoisonError::into_inner).settle(&endpoints);
+        drop(state);
+        std::thread::sleep(TURN_PAUSE);
     }
 }
 

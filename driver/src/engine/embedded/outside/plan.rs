@@ -103,6 +103,7 @@ pub(super) struct Plan {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::engine::Lead;
     use crate::model::{AttachKind, PolicyOptions, Pool, Protocol, SessionOptions, TcpStack};
 
     pub(in super::super) fn network(internal: bool) -> NetworkSpec {
@@ -138,6 +139,7 @@ pub(super) mod tests {
                 host_ip: host_ip.map(|text| text.parse().unwrap()),
                 host_port,
                 container_port: 80,
+                lead: Lead::Packets,
             },
             target: Target { ipv4: "10.1.0.2".parse().ok(), ipv6: "fd00:1::2".parse().ok() },
         }

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use super::name::{Name, fingerprint};
 use super::plan::{Gateway, Opening, Plan};
+use crate::engine::Lead;
 use crate::host::iptables::Family;
 
 /// A script, and the name of a chain that only its table has.
@@ -67,7 +68,9 @@ fn body(plan: &Plan) -> String {
 fn published(text: &mut String, openings: &[Opening]) {
     for family in Family::ALL {
         let (ip, address) = (word(family), address_type(family));
-        let leads = openings.iter().filter_map(|it| {
+        // What is spliced must reach the socket of the host, which a translated packet never does.
+        let led = openings.iter().filter(|it| it.at.lead == Lead::Packets);
+        let leads = led.filter_map(|it| {
             let inside = it.target.of_family(family)?;
             let place = format!("{} . {}", it.at.protocol, it.at.host_port);
             Some((it.at.host_ip, place, format!("{inside} . {}", it.at.container_port)))
@@ -223,6 +226,15 @@ mod tests {
             assert_eq!(text.matches(element).count(), 1, "{element}: {text}");
         }
         assert!(!text.contains("8081 : fd00"), "an IPv4 door leads to IPv4: {text}");
+    }
+
+    #[test]
+    fn what_is_spliced_is_left_to_the_socket_of_the_host() {
+        let mut plan = plan();
+        plan.openings[0].at.lead = Lead::Splice;
+        let text = text(&plan);
+        assert!(!text.contains("tcp . 8080"), "{text}");
+        assert!(text.contains("tcp . 8081"), "{text}");
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::task::JoinHandle;
+use transport::splice::OpenDoor;
 
-use crate::engine::PublishedAt;
 use crate::engine::embedded::outside::plan::{Opening, Target};
+use crate::engine::{Lead, PublishedAt};
 use crate::model::{PortMapping, Protocol};
 
 /// Connections that wait to be accepted.
@@ -25,15 +26,27 @@ pub(super) struct Claim {
     pub(super) at: PublishedAt,
     /// Where it leads.
     pub(super) target: Target,
+    /// Its sockets, with the address that each is bound to.
     sockets: Vec<(IpAddr, OwnedFd)>,
-    pub(super) serving: Vec<Serving>,
+    pub(super) serving: Serving,
+}
+
+/// Who serves the sockets of a claim. Dropping it ends that.
+#[derive(Debug)]
+#[expect(dead_code, reason = "they are kept to be dropped")]
+pub(super) enum Serving {
+    Nobody,
+    /// The agent as a go-between.
+    GoBetween(Vec<Task>),
+    /// The endpoint's thread, which makes sessions.
+    Splice(Vec<OpenDoor>),
 }
 
 /// A task that ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Serving(pub(super) JoinHandle<()>);
+pub(super) struct Task(pub(super) JoinHandle<()>);
 
-impl Drop for Serving {
+impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -55,8 +68,9 @@ impl Claim {
                         host_ip: mapping.host_ip,
                         host_port: port,
                         container_port: mapping.container_port,
+                        lead: Lead::Packets,
                     };
-                    return Ok(Self { at, target, sockets, serving: Vec::new() });
+                    return Ok(Self { at, target, sockets, serving: Serving::Nobody });
                 }
                 Err(error) if error == Errno::ADDRINUSE => last = error.into(),
                 Err(error) => return Err(error.into()),
@@ -70,9 +84,19 @@ impl Claim {
         Opening { at: self.at, target: self.target }
     }
 
-    /// Its sockets, for who serves them, with the address that each is bound to.
-    pub(super) fn take_sockets(&mut self) -> Vec<(IpAddr, OwnedFd)> {
-        std::mem::take(&mut self.sockets)
+    /// Its sockets for who serves them, with the address that each is bound to. The claim keeps the port.
+    pub(super) fn sockets(&self) -> io::Result<Vec<(IpAddr, OwnedFd)>> {
+        let each = self.sockets.iter();
+        each.map(|(door, socket)| Ok((*door, socket.try_clone()?))).collect()
+    }
+
+    /// Has its sockets listen, whatever they did before.
+    pub(super) fn listen(&self) -> io::Result<()> {
+        for (_, socket) in &self.sockets {
+            sockopt::set_socket_reuseaddr(socket, true)?;
+            rustix::net::listen(socket, BACKLOG)?;
+        }
+        Ok(())
     }
 }
 
@@ -89,9 +113,18 @@ fn bind_all(
             // A host without IPv6.
             Err(Errno::AFNOSUPPORT) if mapping.host_ip.is_none() && door.is_ipv6() => {}
             bound => {
-                let bound = bound?;
-                if let Ok(address) = SocketAddr::try_from(rustix::net::getsockname(&bound)?) {
-                    port = address.port();
+                let mut bound = bound?;
+                if port == 0 {
+                    let chosen = SocketAddr::try_from(rustix::net::getsockname(&bound)?)?;
+                    port = chosen.port();
+                    // By its number, while the first socket keeps it: the kernel takes a port that it chose
+                    // back from a socket that listens no more (`tcp_set_state`, Linux 6.18).
+                    if mapping.protocol == Protocol::Tcp {
+                        bound = bind(mapping.protocol, chosen)?;
+                    }
+                }
+                if mapping.protocol == Protocol::Tcp {
+                    rustix::net::listen(&bound, BACKLOG)?;
                 }
                 sockets.push((door, bound));
             }
@@ -114,9 +147,6 @@ fn bind(protocol: Protocol, address: SocketAddr) -> rustix::io::Result<OwnedFd> 
         sockopt::set_socket_reuseaddr(&socket, true)?;
     }
     rustix::net::bind(&socket, &address)?;
-    if stream {
-        rustix::net::listen(&socket, BACKLOG)?;
-    }
     Ok(socket)
 }
 

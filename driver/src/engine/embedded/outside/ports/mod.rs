@@ -3,25 +3,28 @@
 //! * `claim`: finding a port that is free, and keeping it.
 //! * `stream`, `datagram`: the agent as a go-between for TCP and UDP.
 //!
-//! A packet to a published port is given the endpoint's address by the kernel (`rules`) before it could
-//! reach these sockets. What does reach them comes from the host's own loopback addresses, or over IPv6
-//! to an endpoint that has IPv4 alone; there the endpoint sees the gateway instead of the client.
+//! TCP ports of an endpoint with sessions are spliced into these ([`transport::splice`]), while its address is the
+//! stack's: the sockets have all connections, and no rule knows the port. A packet to any other published port
+//! is given the endpoint's address by the kernel (`rules`) before it could reach these sockets; what does reach
+//! them comes from the host's own loopback addresses, or over IPv6 to an endpoint that has IPv4 alone. There
+//! the endpoint sees the gateway instead of the client, as it does with spliced connections of such clients.
 
 mod claim;
 mod datagram;
 mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
+use transport::splice::{Door, OpenDoor, Splicer};
 
-use self::claim::Claim;
+use self::claim::{Claim, Serving, Task};
 use super::plan::{Opening, Target};
-use crate::engine::{EngineError, PublishedAt};
+use crate::engine::{EngineError, Lead, PublishedAt};
 use crate::model::{EndpointId, PortMapping, Protocol};
 
 /// TCP connections and UDP flows that the agent serves at a time, for all endpoints.
@@ -34,6 +37,16 @@ pub(super) struct Ports {
     runtime: Option<Runtime>,
     served: Arc<Semaphore>,
     claims: BTreeMap<EndpointId, Vec<Claim>>,
+    /// Of endpoints whose TCP ports can be spliced.
+    ways: BTreeMap<EndpointId, Way>,
+}
+
+/// How connections are spliced into an endpoint's sessions.
+#[derive(Debug, Clone)]
+pub(super) struct Way {
+    pub(super) splicer: Splicer,
+    /// Who stands in for clients that cannot be shown.
+    pub(super) gateways: (Option<Ipv4Addr>, Option<Ipv6Addr>),
 }
 
 /// Ports that were claimed for an endpoint and are not its own yet.
@@ -59,7 +72,12 @@ impl Ports {
             .enable_all()
             .build()?;
         let runtime = Some(runtime);
-        Ok(Self { runtime, served: Arc::new(Semaphore::new(SERVED)), claims: BTreeMap::new() })
+        Ok(Self {
+            runtime,
+            served: Arc::new(Semaphore::new(SERVED)),
+            claims: BTreeMap::new(),
+            ways: BTreeMap::new(),
+        })
     }
 
     /// Finds a port of the host for each mapping, all or none. Those that the endpoint has already and
@@ -69,6 +87,7 @@ impl Ports {
         endpoint: &EndpointId,
         target: Target,
         mappings: &[PortMapping],
+        way: Option<&Way>,
     ) -> Result<Draft, EngineError> {
         let held = self.claims.get(endpoint).map_or(&[][..], Vec::as_slice);
         let mut claims: Vec<Kept> = Vec::with_capacity(mappings.len());
@@ -92,7 +111,7 @@ impl Ports {
                 Kept::Old(place)
             } else {
                 let found = Claim::find(mapping, target);
-                let found = found.and_then(|mut claim| self.serve(&mut claim).map(|()| claim));
+                let found = found.and_then(|mut claim| self.serve(&mut claim, way).map(|()| claim));
                 Kept::New(found.map_err(|error| self.refusal(mapping, &error))?)
             });
         }
@@ -117,7 +136,11 @@ impl Ports {
     }
 
     /// Makes a draft's ports its endpoint's, in place of those that it had.
-    pub(super) fn take(&mut self, draft: Draft) {
+    pub(super) fn take(&mut self, draft: Draft, way: Option<Way>) {
+        match way {
+            Some(way) => drop(self.ways.insert(draft.endpoint.clone(), way)),
+            None => drop(self.ways.remove(&draft.endpoint)),
+        }
         let held = self.claims.remove(&draft.endpoint).unwrap_or_default();
         let mut held: Vec<Option<Claim>> = held.into_iter().map(Some).collect();
         let claims = draft.claims.into_iter().filter_map(|kept| match kept {
@@ -132,6 +155,7 @@ impl Ports {
 
     /// Gives all ports of an endpoint back; says whether it had any.
     pub(super) fn release(&mut self, endpoint: &EndpointId) -> bool {
+        self.ways.remove(endpoint);
         self.claims.remove(endpoint).is_some()
     }
 
@@ -140,10 +164,55 @@ impl Ports {
         self.claims.get(endpoint).into_iter().flatten().map(|claim| claim.at).collect()
     }
 
-    fn serve(&self, claim: &mut Claim) -> io::Result<()> {
-        let Some(runtime) = &self.runtime else { return Ok(()) };
+    /// Has TCP ports of an endpoint lead as they should now: spliced while that is `allowed` and works, in
+    /// packets otherwise. Says whether that changed.
+    pub(super) fn settle(&mut self, endpoint: &EndpointId, allowed: bool) -> bool {
+        let Some(mut claims) = self.claims.remove(endpoint) else { return false };
+        let way = self.ways.get(endpoint).filter(|_| allowed);
+        let mut changed = false;
+        for claim in &mut claims {
+            let before = claim.at.lead;
+            if lead(claim, way) == before {
+                continue;
+            }
+            let served = self.serve(claim, way);
+            let served = served.or_else(|error| {
+                tracing::warn!(port = claim.at.host_port, %error, "a published port is not spliced");
+                self.serve(claim, None)
+            });
+            if let Err(error) = served {
+                tracing::warn!(port = claim.at.host_port, %error, "a published port is not served to this host");
+            }
+            changed |= claim.at.lead != before;
+        }
+        self.claims.insert(endpoint.clone(), claims);
+        changed
+    }
+
+    /// The endpoints whose ports can be spliced.
+    pub(super) fn with_ways(&self) -> BTreeSet<EndpointId> {
+        self.ways.keys().cloned().collect()
+    }
+
+    fn serve(&self, claim: &mut Claim, way: Option<&Way>) -> io::Result<()> {
+        // Two at a time would be in each other's way.
+        claim.serving = Serving::Nobody;
+        claim.at.lead = lead(claim, way);
+        claim.serving = match way.filter(|_| claim.at.lead == Lead::Splice) {
+            Some(way) => Serving::Splice(splice(claim, way)?),
+            None => Serving::GoBetween(self.go_between(claim)?),
+        };
+        Ok(())
+    }
+
+    fn go_between(&self, claim: &Claim) -> io::Result<Vec<Task>> {
+        let Some(runtime) = &self.runtime else { return Ok(Vec::new()) };
         let _entered = runtime.enter();
-        for (door, socket) in claim.take_sockets() {
+        if claim.at.protocol == Protocol::Tcp {
+            claim.listen()?;
+        }
+        let mut tasks = Vec::new();
+        for (door, socket) in claim.sockets()? {
             let behind = claim.target.behind(door);
             let inside = behind.map(|address| SocketAddr::new(address, claim.at.container_port));
             let served = Arc::clone(&self.served);
@@ -159,9 +228,9 @@ impl Ports {
                     runtime.spawn(datagram::serve(socket, inside, served))
                 }
             };
-            claim.serving.push(claim::Serving(task));
+            tasks.push(Task(task));
         }
-        Ok(())
+        Ok(tasks)
     }
 
     /// In words, with the endpoint of ours that has the port, if it is one.
@@ -211,12 +280,31 @@ impl Drop for Ports {
     }
 }
 
+/// How a claim should lead.
+fn lead(claim: &Claim, way: Option<&Way>) -> Lead {
+    let splices = way.is_some_and(|way| way.splicer.serves());
+    if splices && claim.at.protocol == Protocol::Tcp { Lead::Splice } else { Lead::Packets }
+}
+
+/// Opens a door for each socket of a claim.
+fn splice(claim: &Claim, way: &Way) -> io::Result<Vec<OpenDoor>> {
+    let mut doors = Vec::new();
+    for (at, socket) in claim.sockets()? {
+        // An endpoint has an address, or nothing to publish.
+        let Some(behind) = claim.target.behind(at) else { continue };
+        let stand_in = match behind {
+            IpAddr::V4(_) => way.gateways.0.map(IpAddr::from),
+            IpAddr::V6(_) => way.gateways.1.map(IpAddr::from),
+        };
+        let inside = SocketAddr::new(behind, claim.at.container_port);
+        doors.push(way.splicer.open(Door { socket, inside, stand_in })?);
+    }
+    Ok(doors)
+}
+
 /// The address of the family that a socket of `door`'s family is bound to when any will do.
 fn any_of(door: IpAddr) -> SocketAddr {
-    let any: IpAddr = if door.is_ipv4() {
-        std::net::Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        std::net::Ipv6Addr::UNSPECIFIED.into()
-    };
+    let any: IpAddr =
+        if door.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     SocketAddr::new(any, 0)
 }

@@ -1,0 +1,214 @@
+//! Published ports by sockets of the host: who connects there has a session with a program. Needs neither root nor
+//! the network.
+
+mod exchange;
+#[path = "../../stack/tests/lab/mod.rs"]
+mod lab;
+#[path = "../../session/tests/support/mod.rs"]
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+
+use exchange::exchange;
+use lab::kernel_stream::patient;
+use lab::{Lab, ipv4, ipv6, mac};
+use rustix::event::PollFlags;
+use session::Closed;
+use session::broker::{Endpoint, Limits, NetworkKey, Way};
+use session::layout::RingSize;
+use session::wire::{Reply, Reuse, Transport};
+use stack::{Addressing, Config, Ipv4Config, Ipv6Config};
+use support::{End, Listening, PATIENCE, Program, World, eventually, wait};
+use transport::Host;
+use transport::splice::{Door, OpenDoor};
+
+/// A program, and a door of the host that leads to its port 80.
+struct Site {
+    door: Option<OpenDoor>,
+    at: SocketAddr,
+    host: Host,
+    program: Program,
+    world: World,
+    _lab: Lab,
+}
+
+/// Who is shown instead of the test, which comes from a loopback address.
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
+
+fn site(ring: RingSize, limits: Limits) -> Site {
+    let lab = Lab::new(1500);
+    let link = lab.engine.attach_stack(lab.port(1)).expect("attaches");
+    let addressing = Addressing {
+        mac: mac(1),
+        ipv4: Some(Ipv4Config { address: ipv4(1), prefix: 24, gateway: None }),
+        ipv6: Some(Ipv6Config { address: ipv6(1), prefix: 64, gateway: None }),
+        mtu: 1500,
+    };
+    let mut world = World::new();
+    let program = world.endpoint_with(Endpoint {
+        network: NetworkKey(1),
+        ipv4: Some(ipv4(1)),
+        ipv6: Some(ipv6(1)),
+        kernel: false,
+        isolated: false,
+        ring_size: ring,
+        limits,
+    });
+    let broker = world.service.handle();
+    let host = Host::start(program.key, Config::new(addressing, 77), link, None, broker);
+    let host = host.expect("starts");
+    world.service.set_stack(program.key, host.network_stack());
+    let chosen = TcpListener::bind("127.0.0.1:0").expect("binds").local_addr().expect("bound");
+    let socket = TcpListener::bind(chosen).expect("binds again");
+    socket.set_nonblocking(true).expect("a socket");
+    let door = Door {
+        socket: socket.into(),
+        inside: (ipv4(1), 80).into(),
+        stand_in: Some(GATEWAY.into()),
+    };
+    let door = host.splicer().expect("there is one").open(door).expect("opens");
+    Site { door: Some(door), at: chosen, host, program, world, _lab: lab }
+}
+
+impl Site {
+    fn listens(&self, backlog: u32) -> Listening {
+        let any = (Ipv4Addr::UNSPECIFIED, 80).into();
+        let (listening, reply) = self.program.listen_as(any, backlog, Reuse::default(), None, None);
+        assert_eq!(reply, Reply::Listening);
+        listening
+    }
+
+    fn connects(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.at).expect("connects");
+        patient(&stream, PATIENCE);
+        stream
+    }
+
+    fn refuses(&self) -> bool {
+        TcpStream::connect(self.at).is_err_and(|it| it.kind() == ErrorKind::ConnectionRefused)
+    }
+}
+
+fn joined() -> (Site, Listening, End, TcpStream) {
+    let site = site(RingSize::DEFAULT, Limits::default());
+    let listening = site.listens(16);
+    let stream = site.connects();
+    let end = listening.accept();
+    (site, listening, end, stream)
+}
+
+#[test]
+fn much_goes_both_ways_and_the_program_sees_who_comes() {
+    for ring in [RingSize::DEFAULT, RingSize::new(4096).expect("the smallest")] {
+        let site = site(ring, Limits::default());
+        let listening = site.listens(16);
+        let stream = site.connects();
+        let end = listening.accept();
+        let port = stream.local_addr().expect("bound").port();
+        assert_eq!(
+            (end.info.local, end.info.remote),
+            ((ipv4(1), 80).into(), (GATEWAY, port).into())
+        );
+        assert_eq!(end.info.transport, Transport::Stack);
+        let seen = site.world.service.sessions();
+        assert_eq!(
+            (seen.len(), seen[0].way, seen[0].server),
+            (1, Way::Splice, Some(site.program.key))
+        );
+        exchange(&end, &stream);
+        drop((end, stream));
+        eventually("the session is forgotten", || site.world.service.sessions().is_empty());
+        let counters = site.world.service.counters(site.program.key).expect("it is there");
+        assert_eq!((counters.sessions, counters.accepted), (0, 1));
+    }
+}
+
+#[test]
+fn a_port_refuses_unless_a_program_listens_and_is_free_when_the_door_is_closed() {
+    let mut site = site(RingSize::DEFAULT, Limits::default());
+    for _ in 0..2 {
+        assert!(site.refuses(), "nobody listens");
+        let listening = site.listens(16);
+        // At once: the answer to the program comes after.
+        let stream = site.connects();
+        drop(listening.accept());
+        drop((stream, listening));
+        eventually("the port is closed", || site.refuses());
+        let taken = TcpListener::bind(site.at).expect_err("it is kept");
+        assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+    }
+    let _listening = site.listens(16);
+    site.door = None;
+    TcpListener::bind(site.at).expect("the port is free");
+}
+
+#[test]
+fn a_packet_client_has_the_address_for_itself() {
+    let (site, listening, end, mut stream) = joined();
+    let (told, tells) = std::sync::mpsc::channel();
+    let splicer = site.host.splicer().expect("there is one");
+    splicer.watch(move || told.send(()).expect("the test waits"));
+    site.world.service.handle().set_packet_client(site.program.key, true);
+    tells.recv_timeout(PATIENCE).expect("it is told");
+    assert!(!splicer.serves() && site.refuses());
+    assert_eq!(stream.read(&mut [0]).expect_err("a reset").kind(), ErrorKind::ConnectionReset);
+    wait(&end.socket, PollFlags::HUP);
+    assert_eq!(end.stream().peer_closed(), Some(Closed::Reset));
+    site.world.service.handle().set_packet_client(site.program.key, false);
+    tells.recv_timeout(PATIENCE).expect("it is told");
+    assert!(splicer.serves());
+    let _stream = site.connects();
+    listening.accept();
+}
+
+#[test]
+fn ends_and_resets_reach_the_other_side() {
+    // The program dies with nothing left: an end, after all that it wrote.
+    let (_site, _listening, end, mut stream) = joined();
+    end.write_all(b"last words");
+    drop(end);
+    let mut words = String::new();
+    stream.read_to_string(&mut words).expect("an orderly end");
+    assert_eq!(words, "last words");
+    // It did not read all: a reset.
+    let (_site, _listening, end, mut stream) = joined();
+    stream.write_all(b"not heard").expect("writes");
+    eventually("the bytes are there", || end.stream().readable() == Ok(9));
+    drop(end);
+    assert_eq!(stream.read(&mut [0; 16]).expect_err("a reset").kind(), ErrorKind::ConnectionReset);
+    // The client does not read all, while the program sleeps.
+    let (_site, _listening, end, stream) = joined();
+    end.write_all(b"unread");
+    eventually("the bytes are there", || stream.peek(&mut [0]).is_ok());
+    drop(stream);
+    wait(&end.socket, PollFlags::HUP);
+    assert_eq!(end.stream().peer_closed(), Some(Closed::Reset));
+}
+
+#[test]
+fn connections_without_room_wait_until_there_is() {
+    let site = site(RingSize::DEFAULT, Limits { sessions: 1, ..Limits::default() });
+    let listening = site.listens(16);
+    let first = site.connects();
+    let mut second = site.connects();
+    second.write_all(b"patience").expect("writes");
+    let end = listening.accept();
+    assert_eq!(end.info.remote.port(), first.local_addr().expect("bound").port());
+    assert_eq!(site.world.service.sessions().len(), 1, "the limit holds");
+    drop((end, first));
+    let end = listening.accept();
+    assert_eq!(end.read(8), b"patience");
+}
+
+#[test]
+fn without_its_station_nothing_is_open() {
+    let (site, _listening, end, mut stream) = joined();
+    let Site { host, at, door, world, program, .. } = site;
+    drop(host);
+    wait(&end.socket, PollFlags::HUP);
+    assert_eq!(stream.read(&mut [0]).expect_err("a reset").kind(), ErrorKind::ConnectionReset);
+    let refused = TcpStream::connect(at).expect_err("nobody serves it");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    drop((door, program, world));
+}
