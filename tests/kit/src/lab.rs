@@ -129,4 +129,7 @@ fn prepare(attach: Option<&'static str>) -> Result<Lab> {
 
 fn write_log(agent: &Agent) {
     eprintln!("---- the agent wrote ----\n{}\n----", agent.log().join("\n"));
+    if let Some(vpp) = &agent.vpp {
+        eprintln!("---- VPP wrote ----\n{}\n----", vpp.account());
+    }
 }

@@ -212,6 +212,12 @@ impl Vpp {
         answers.map(drop).with_context(|| self.process.output().join("\n"))
     }
 
+    /// What is to be known of it after a failure: what it wrote, and its own log while it runs.
+    pub fn account(&self) -> String {
+        let log = self.cli("show log").unwrap_or_else(|error| format!("no log: {error:#}"));
+        format!("{}\n{log}", self.log().join("\n"))
+    }
+
     /// What it wrote since it was started.
     pub fn log(&self) -> Vec<String> {
         self.process.output()
