@@ -91,13 +91,18 @@ fn exchange(lab: &Lab, one: &mut Station, two: &mut Station, segments: &[u16]) -
     let sent = one.testpmd.settled_stats()?.tx_packets - start;
     let received = two.testpmd.settled_stats()?.rx_packets - pmd_before.1.rx_packets;
     two.testpmd.stop()?;
-    let (sender, receiver) = (counters(lab, &one.endpoint)?, counters(lab, &two.endpoint)?);
-    let taken = sender.0 - before.0.0;
-    let delivered = receiver.1 - before.1.1;
-    let drops = (sender.2 - before.0.2) + (receiver.2 - before.1.2);
-    ensure!(taken == sent, "sent {sent}, taken {taken}");
-    ensure!(delivered == received, "delivered {delivered}, received {received}");
-    ensure!(taken == delivered + drops, "taken {taken}, delivered {delivered}, dropped {drops}");
+    // VPP may have frames in hand still, and takes its time on a busy machine.
+    let drops = wait::until_ok(LIMIT, "the counts agree", || {
+        let (sender, receiver) = (counters(lab, &one.endpoint)?, counters(lab, &two.endpoint)?);
+        let taken = sender.0 - before.0.0;
+        let delivered = receiver.1 - before.1.1;
+        let drops = (sender.2 - before.0.2) + (receiver.2 - before.1.2);
+        ensure!(taken == sent, "sent {sent}, taken {taken}");
+        ensure!(delivered == received, "delivered {delivered}, received {received}");
+        let left = delivered + drops;
+        ensure!(taken == left, "taken {taken}, delivered {delivered}, dropped {drops}");
+        Ok(drops)
+    })?;
     ensure!(received > 0, "nothing arrived; {drops} drops");
     Ok(())
 }
