@@ -20,6 +20,7 @@ use super::apply::{carry_out, nudge, tag_all};
 use super::diff::{Step, diff};
 use super::hosts::Hosts;
 use super::inspect::inspect;
+use super::linger;
 use super::observe::{Claims, Sight, Viewer};
 use super::plan::Inventory;
 use super::required::REQUIRED;
@@ -288,9 +289,11 @@ impl Shared {
         let mut sight = inspect(client, viewer, outside.as_deref()).await?;
         inventory.way_out = sight.numbers.outside.is_some();
         tag_all(client, owner, &sight.numbers, &sight.adopted).await?;
-        let wanted = inventory.wanted(&sight.state, &sight.connected);
+        let mut wanted = inventory.wanted(&sight.state, &sight.connected);
+        self.take_leave(&diff(&sight.state, &wanted)).await;
+        let leaving = sight.state.leaving_hosts(&wanted);
+        wanted.linger(&sight.state, &linger::busy(client, &leaving).await?);
         let steps = diff(&sight.state, &wanted);
-        self.take_leave(&steps).await;
         let failed = if steps.is_empty() {
             BTreeMap::new()
         } else {

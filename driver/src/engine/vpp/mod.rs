@@ -23,6 +23,7 @@ mod counters;
 mod diff;
 mod hosts;
 mod inspect;
+mod linger;
 mod link;
 mod observe;
 mod plan;

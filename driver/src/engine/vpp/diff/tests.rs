@@ -405,6 +405,39 @@ proptest! {
     }
 
     #[test]
+    fn hosts_that_linger_reach_nobody_and_go_when_they_are_done(
+        from in inventories(),
+        to in inventories(),
+        connected in some_tags(),
+        cut: prop::sample::Index,
+        picked: prop::sample::Selector,
+    ) {
+        let mut state = somewhere_between(&from, &to, &connected, cut);
+        let none = Inventory { whole: true, ..Inventory::default() };
+        let gone = none.wanted(&state, &connected);
+        let leaving = state.leaving_hosts(&gone);
+        prop_assert!(leaving.keys().all(|tag| tag.is_side(Side::Host)));
+        let busy: BTreeSet<Tag> = picked.try_select(leaving.keys()).into_iter().cloned().collect();
+        let before = state.clone();
+        let mut wanted = gone.clone();
+        wanted.linger(&before, &busy);
+        let steps = diff(&before, &wanted);
+        carry_out_all(&mut state, &steps);
+        prop_assert_eq!(&state, &wanted);
+        prop_assert!(state.pipes.is_empty() && state.namespaces.is_empty() && state.routes.is_empty());
+        prop_assert_eq!(state.bvis.keys().collect::<Vec<_>>(), busy.iter().collect::<Vec<_>>());
+        for (tag, bvi) in &state.bvis {
+            prop_assert_eq!(Some(bvi), before.bvis.get(tag));
+            for table in before.tables.iter().filter(|table| table.network == *tag) {
+                prop_assert!(state.tables.contains(table));
+            }
+        }
+        let steps = diff(&state, &gone);
+        carry_out_all(&mut state, &steps);
+        prop_assert_eq!(state, gone);
+    }
+
+    #[test]
     fn before_all_is_known_nothing_goes(from in inventories(), connected in some_tags()) {
         let mut state = State::default();
         let steps = diff(&state, &from.wanted(&state, &connected));
