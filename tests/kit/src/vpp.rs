@@ -251,7 +251,7 @@ fn startup(folder: &Path, options: &VppOptions) -> String {
          socksvr {{ socket-name {folder}/api.sock }}\n\
          statseg {{ socket-name {folder}/stats.sock size 16M }}\n\
          session {{ enable use-app-socket-api use-private-rx-mqs }}\n\
-         tcp {{ closewait-time 600 }}\n\
+         tcp {{ closewait-time 600 finwait1-time 5 finwait2-time 5 }}\n\
          buffers {{ buffers-per-numa 16384 }}\n\
          plugins {{ plugin dpdk_plugin.so {{ disable }} }}\n",
         folder.to_string().trim_start_matches('/').replace('/', "-"),

@@ -192,10 +192,11 @@ pub(super) fn is_reset(held: &Process) -> Result<()> {
 }
 
 /// Both ways with a packet program in the other container, over both IP versions: it serves, then it asks.
-/// `exchange` is what the transport of the site can.
+/// `exchange` is what the transport of the site can, and `job` what of that the packet program does.
 pub(super) fn exchanges_with_a_station(
     lab: &Lab,
     site: &Site,
+    job: &str,
     exchange: impl Fn(&Container, IpAddr) -> Result<()>,
 ) -> Result<()> {
     let there = station(site, &site.tap, &["serve", "7"])?;
@@ -207,7 +208,7 @@ pub(super) fn exchanges_with_a_station(
     let _here = serve(lab, &site.userspace, true)?;
     for to in site.addresses(&site.userspace)? {
         let to = SocketAddr::new(to, 7).to_string();
-        let mut asking = station(site, &site.tap, &["ask", &to, "20000000"])?;
+        let mut asking = station(site, &site.tap, &[job, &to, "20000000"])?;
         let status = asking.wait(Duration::from_mins(2))?;
         ensure!(status.success(), "{to}: {:?}", asking.output());
     }
@@ -218,7 +219,7 @@ pub(super) fn exchanges_with_a_station(
 fn userspace_and_memif_containers_exchange_streams_and_datagrams() {
     docker_test(&[Need::SessionPrograms], |lab| {
         let site = site(lab, 3)?;
-        past_the_kernel(&site.userspace, || exchanges_with_a_station(lab, &site, exchange))
+        past_the_kernel(&site.userspace, || exchanges_with_a_station(lab, &site, "ask", exchange))
     });
 }
 
@@ -227,13 +228,18 @@ fn packet_client_has_the_address_while_it_is_connected() {
     docker_test(&[Need::SessionPrograms], |lab| {
         let site = site(lab, 4)?;
         owned_by(lab, &site, &site.userspace, "stack")?;
-        gives_way_to_a_packet_client(lab, &site, "stack")
+        gives_way_to_a_packet_client(lab, &site, "stack", exchange)
     });
 }
 
 /// A packet client in the userspace container takes the address from its `owner`, who has it again when
-/// the client goes.
-pub(super) fn gives_way_to_a_packet_client(lab: &Lab, site: &Site, owner: &str) -> Result<()> {
+/// the client goes. `exchange` is what the transport of the site can.
+pub(super) fn gives_way_to_a_packet_client(
+    lab: &Lab,
+    site: &Site,
+    owner: &str,
+    exchange: impl Fn(&Container, IpAddr) -> Result<()>,
+) -> Result<()> {
     let _there = serve(lab, &site.tap, false)?;
     let _here = serve(lab, &site.userspace, true)?;
     let (inside, outside) = (site.addresses(&site.userspace)?, site.addresses(&site.tap)?);

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use kit::lab::docker_test;
-use kit::need::Need;
+use kit::need::{Need, PYTHON};
 use kit::{Container, Engine, Lab, wait};
 
 use super::stack::{
@@ -69,12 +69,12 @@ fn vcl_finds_ports_closed_at_once() {
 
 #[test]
 fn vcl_and_memif_containers_exchange_streams() {
-    on_vpp(|lab| exchanges_with_a_station(lab, &site(lab, 23)?, exchange));
+    on_vpp(|lab| exchanges_with_a_station(lab, &site(lab, 23)?, "ask-stream", exchange));
 }
 
 #[test]
 fn vcl_gives_its_address_to_a_packet_client_and_takes_it_back() {
-    on_vpp(|lab| gives_way_to_a_packet_client(lab, &site(lab, 24)?, "vcl"));
+    on_vpp(|lab| gives_way_to_a_packet_client(lab, &site(lab, 24)?, "vcl", exchange));
 }
 
 #[test]
@@ -103,6 +103,41 @@ fn vcl_connections_end_with_agent_and_vpp_and_come_again() {
                 exchange(&site.userspace, outside)?;
             }
         }
+        Ok(())
+    });
+}
+
+/// A server that takes one connection and keeps it.
+const KEEP: &str = "import socket, time; it = socket.create_server(('', 9)); print('serving', flush=True); \
+    kept = it.accept(); time.sleep(600)";
+
+/// A client whose end of the connection comes first.
+const END: &str = "import socket, sys; socket.create_connection((sys.argv[1], 9)).close()";
+
+#[test]
+fn vpp_keeps_the_tables_of_connections_that_outlive_their_container() {
+    on_vpp(|lab| {
+        // Dropped last: a network with containers cannot be removed.
+        let Site { network, tap, userspace } = site(lab, 26)?;
+        let keeping = tap.exec_start(&[PYTHON, "-c", KEEP])?;
+        keeping.line_after(0, SOON, "it serves", |line| (line == "serving").then_some(()))?;
+        let (own, to) = (userspace.address(&network)?, tap.address(&network)?.to_string());
+        userspace.exec_ok(&[PYTHON, "-c", END, &to])?;
+        let vpp = lab.agent.vpp().context("the suite runs on VPP")?;
+        let ours = format!("show session thread 0 lcl {own} verbose");
+        wait::until(SOON, "its end is with VPP", || {
+            Ok(vpp.cli(&ours)?.contains("FIN_WAIT").then_some(()))
+        })?;
+        userspace.remove()?;
+        let (tables, sessions) = (vpp.cli("show ip table")?, vpp.cli(&ours)?);
+        // In this order: what is in a table then was in it before.
+        if sessions.contains("FIN_WAIT") {
+            ensure!(tables.contains(":host"), "{sessions} but {tables}");
+        }
+        wait::until(SOON, "they go when VPP is done", || {
+            Ok((!vpp.cli("show ip table")?.contains(":host")).then_some(()))
+        })?;
+        ensure!(!vpp.cli(&ours)?.contains("FIN_WAIT"), "tables went before connections");
         Ok(())
     });
 }

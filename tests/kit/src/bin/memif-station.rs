@@ -3,7 +3,7 @@
 //! * `memif-station SOCKET MAC IPV4/PREFIX IPV6/PREFIX serve PORT` echoes streams and datagrams, and says
 //!   whose they are.
 //! * `memif-station SOCKET MAC IPV4/PREFIX IPV6/PREFIX ask ADDRESS:PORT BYTES` sends so many bytes, and a
-//!   hundred datagrams, to a server that echoes, and compares what comes back.
+//!   hundred datagrams, to a server that echoes, and compares what comes back; `ask-stream` the former only.
 //!
 //! A prefix length may be followed by `@` and the gateway. It ends when the link does.
 
@@ -25,7 +25,7 @@ use stack::{
 };
 
 const USAGE: &str =
-    "memif-station SOCKET MAC IPV4/PREFIX IPV6/PREFIX serve PORT | ask ADDRESS:PORT BYTES";
+    "memif-station SOCKET MAC IPV4/PREFIX IPV6/PREFIX serve PORT | ask[-stream] ADDRESS:PORT BYTES";
 
 /// How long the server may take to come, and a client to be answered.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -56,8 +56,10 @@ fn run() -> Result<()> {
     let mut station = Station::open(socket, mac, v4, v6)?;
     match (job, more) {
         ("serve", []) => station.serve(what.parse().context("PORT")?),
-        ("ask", [bytes]) => {
-            station.ask(what.parse().context("ADDRESS:PORT")?, bytes.parse().context("BYTES")?)
+        ("ask" | "ask-stream", [bytes]) => {
+            let to = what.parse().context("ADDRESS:PORT")?;
+            station.ask_by_stream(to, bytes.parse().context("BYTES")?)?;
+            if job == "ask" { station.ask_by_datagrams(to) } else { Ok(()) }
         }
         _ => bail!("usage: {USAGE}"),
     }
@@ -253,7 +255,7 @@ impl Station {
         }
     }
 
-    fn ask(&mut self, to: SocketAddr, bytes: usize) -> Result<()> {
+    fn ask_by_stream(&mut self, to: SocketAddr, bytes: usize) -> Result<()> {
         let byte = |at: usize| u8::try_from((at ^ at >> 8 ^ at >> 16) & 0xff).unwrap_or_default();
         let mut unsent: VecDeque<u8> = (0..bytes).map(byte).collect();
         let id = self.stack.connect(Instant::now(), None, to)?;
@@ -287,8 +289,9 @@ impl Station {
         }
         ensure!(received == bytes, "{received} of {bytes} bytes came back");
         self.stack.close(Instant::now(), id);
-        self.ask_by_datagrams(to)?;
-        println!("{bytes} bytes and {DATAGRAMS} datagrams");
+        // The server is to know that its end has come.
+        self.turn()?;
+        println!("{bytes} bytes");
         Ok(())
     }
 
