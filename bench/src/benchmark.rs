@@ -278,6 +278,8 @@ pub(crate) enum Setup {
     Sockets { joint: Joint, load: SocketLoad },
     /// Two threads copying through one ring in shared memory.
     MemoryCopy,
+    /// Two threads handing one cache line to and fro.
+    CacheLine,
     /// Something that this suite cannot run.
     Absent { peer: PeerKind, reason: &'static str },
 }

@@ -14,6 +14,7 @@ const TO_CLIENT: &str = "memif-rs, server to client";
 const BOTH_WAYS: &str = "memif-rs, both ways";
 const PMD_TO_SERVER: &str = "testpmd, client to server";
 const PMD_TO_CLIENT: &str = "testpmd, server to client";
+const LINE: &str = "one cache line, to and fro";
 const PMD_BOTH_WAYS: &str = "testpmd flowgen, both ways";
 
 const BRIDGE: &str = "dockervpp bridge domain";
@@ -119,11 +120,15 @@ fn round_trip() -> Benchmark {
         Metric::Microseconds,
         Suite::Quick,
         "One 64-byte frame that two polling processes send back to each other; each copies it out and in. \
-         The mean of all rounds of a run.",
+         The mean of all rounds of a run. The bound: two threads on the same CPUs that hand one cache line to and \
+         fro and do nothing else.",
     )
     .subject("memif-rs", of(Ours))
     .peer("testpmd", of(Testpmd))
+    .peer(LINE, Setup::CacheLine)
     .ratio("memif-rs", "testpmd", Bound::AtMost(0.5))
+    .shown("memif-rs", LINE)
+    .shown("testpmd", LINE)
 }
 
 fn waiting_round_trip(waiting: Waiting) -> Benchmark {

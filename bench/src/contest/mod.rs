@@ -7,6 +7,7 @@ mod docker_run;
 mod endpoints;
 mod frames;
 mod idle_agent;
+mod line;
 mod memory;
 mod outside;
 mod paced;
@@ -201,7 +202,7 @@ impl Setup {
                 Attachment::Bridge => Some(PeerKind::DockerBridge),
                 Attachment::Ours(_) => None,
             },
-            Self::MemoryCopy => Some(PeerKind::Memory),
+            Self::MemoryCopy | Self::CacheLine => Some(PeerKind::Memory),
             Self::Absent { peer, .. } => Some(*peer),
             _ => None,
         }
@@ -274,6 +275,7 @@ impl Setup {
                 Box::new(sockets::Sockets::prepare(joint, load, fixtures)?)
             }
             Self::MemoryCopy => Box::new(memory::MemoryCopy),
+            Self::CacheLine => Box::new(line::CacheLine),
             Self::Vcl { work } => Box::new(vcl::Vcl::prepare(work, fixtures.cores)?),
             Self::Absent { reason, .. } => anyhow::bail!(reason),
         })

@@ -6,6 +6,7 @@
 mod bounce;
 mod bridge;
 mod copy;
+mod line;
 mod link;
 mod load;
 mod orders;
@@ -49,6 +50,8 @@ pub(crate) enum Task {
     Load { address: PortAddress, cpu: usize, bridging: Bridging },
     /// Copies through one ring with two threads.
     Copy { into: usize, out: usize },
+    /// Hands one cache line to and fro between two threads, each on its CPU.
+    Line { first: usize, second: usize },
     /// Accepts connections, reads what comes, and sends it back if the rhythm wants that.
     Serve { place: Place, load: SocketLoad, cpu: Option<usize> },
     /// Connects, sends, and times what comes back.
@@ -187,6 +190,7 @@ pub(crate) fn run(task: &Task) -> Result<()> {
             load::run(address, *bridging)
         }
         Task::Copy { into, out } => copy::run(*into, *out),
+        Task::Line { first, second } => line::run(*first, *second),
         Task::Serve { place, load, cpu } => {
             cpu.map_or(Ok(()), cores::pin)?;
             sockets::serve(place, *load)
