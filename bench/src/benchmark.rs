@@ -272,6 +272,8 @@ pub(crate) enum Setup {
     Programs { work: Work, joint: Joint },
     /// Unmodified programs on the host with VPP's own preload library.
     Vcl { work: Work },
+    /// A program that is written for VPP's VCL, on the host.
+    VclNative,
     /// An unmodified program in a container, and one outside.
     Outside { work: Abroad, joint: Joint },
     /// A program of this suite over stream sockets.

@@ -25,7 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("conformance", &[]),
     // Of the client only the messages: a scripted VPP speaks the same ones.
     ("kit", &["memif-rs", "dataplane", "stack", "vpp-api-client"]),
-    ("dockervpp-bench", &["kit", "dataplane", "memif-rs", "shm"]),
+    ("dockervpp-bench", &["kit", "dataplane", "memif-rs", "shm", "vcl-sys"]),
     ("hot-paths", &["dataplane", "memif-rs", "session", "shm"]),
     ("tests", &["kit", "memif-rs", "dataplane", "shm"]),
 ];

@@ -13,12 +13,6 @@ const VCL_NATIVE: &str = "VPP's VCL, native cut-through";
 const STACK: &str = "dockervpp sessions over two network stacks";
 const STACK_BOUND: &str = "two smoltcp stacks in one process";
 
-/// Why programs that are written for VCL take no part.
-const NO_NATIVE_VCL: Setup = Setup::Absent {
-    peer: PeerKind::Vpp,
-    reason: "this suite does not run programs that are written for VCL yet",
-};
-
 const AUTO: Joint = Joint::Ours { attach: "auto", server: true, client: true };
 const USERSPACE: Joint = Joint::Ours { attach: "userspace", server: true, client: true };
 
@@ -64,7 +58,7 @@ fn stream() -> Benchmark {
     .subject(SESSIONS_AUTO, Setup::Programs { work: Work::Stream, joint: AUTO })
     .peer(MEMORY, Setup::MemoryCopy)
     .peer(VCL, Setup::Vcl { work: Work::Stream })
-    .peer(VCL_NATIVE, NO_NATIVE_VCL)
+    .peer(VCL_NATIVE, Setup::VclNative)
     .ratio(SESSIONS_AUTO, KERNEL, Bound::AtLeast(5.0))
     .ratio(SESSIONS, MEMORY, Bound::AtLeast(0.4))
     .ratio(SESSIONS, VCL, Bound::AtLeast(5.0))

@@ -18,6 +18,7 @@ mod round_trip;
 mod sockets;
 mod testpmd;
 mod vcl;
+mod vcl_native;
 mod work;
 
 use std::collections::BTreeMap;
@@ -188,7 +189,9 @@ impl Setup {
         match self {
             Self::Frames(Frames { program: Program::Testpmd, .. })
             | Self::RoundTrip { program: Program::Testpmd, .. } => Some(PeerKind::Testpmd),
-            Self::Bridge { switch: Switch::Vpp, .. } | Self::Vcl { .. } => Some(PeerKind::Vpp),
+            Self::Bridge { switch: Switch::Vpp, .. } | Self::Vcl { .. } | Self::VclNative => {
+                Some(PeerKind::Vpp)
+            }
             Self::Programs { joint, .. }
             | Self::Sockets { joint, .. }
             | Self::Outside { joint, .. } => match joint {
@@ -214,7 +217,7 @@ impl Setup {
             Self::Absent { reason, .. } => return Some((*reason).to_owned()),
             Self::Frames(Frames { program: Program::Testpmd, .. })
             | Self::RoundTrip { program: Program::Testpmd, .. } => &[Need::Testpmd],
-            Self::Bridge { switch: Switch::Vpp, .. } => &[Need::Root, Need::Vpp],
+            Self::Bridge { switch: Switch::Vpp, .. } | Self::VclNative => &[Need::Root, Need::Vpp],
             Self::Vcl { .. } => &[Need::Root, Need::Vpp, Need::SessionPrograms],
             Self::IdleAgent { .. } | Self::DockerRun { attachment: Attachment::Ours(_) } => {
                 &[Need::Root, Need::Docker, Need::Tun, Need::Busybox]
@@ -277,6 +280,7 @@ impl Setup {
             Self::MemoryCopy => Box::new(memory::MemoryCopy),
             Self::CacheLine => Box::new(line::CacheLine),
             Self::Vcl { work } => Box::new(vcl::Vcl::prepare(work, fixtures.cores)?),
+            Self::VclNative => Box::new(vcl_native::VclNative::prepare()?),
             Self::Absent { reason, .. } => anyhow::bail!(reason),
         })
     }

@@ -24,7 +24,7 @@ const PATIENCE: &str = "30";
 const LONE_REQUESTS: u32 = 5_000;
 
 /// The address that VPP has.
-const ADDRESS: &str = "10.79.0.1";
+pub(super) const ADDRESS: &str = "10.79.0.1";
 
 /// The contestant.
 #[derive(Debug)]
@@ -40,11 +40,7 @@ impl Vcl {
     /// the server. What the programs say to each other does not go through VPP: its library hands them
     /// the two ends of one queue.
     pub(super) fn prepare(work: Work, cores: Cores) -> Result<Self> {
-        let vpp = Vpp::start(&[
-            "create loopback interface",
-            "set interface state loop0 up",
-            &format!("set interface ip address loop0 {ADDRESS}/24"),
-        ])?;
+        let vpp = start_vpp()?;
         let configuration = format!(
             "vcl {{\n  app-socket-api {}\n  app-scope-local\n  app-scope-global\n  use-mq-eventfd\n  \
              rx-fifo-size 4000000\n  tx-fifo-size 4000000\n  event-queue-size 100000\n  \
@@ -95,6 +91,15 @@ impl Contest for Vcl {
         let seconds = Duration::from_nanos(used()? - before).as_secs_f64();
         Sample::new(value, [("CPU seconds of server and VPP", seconds)])
     }
+}
+
+/// Starts a VPP that sleeps between its rounds and has [`ADDRESS`].
+pub(super) fn start_vpp() -> Result<Vpp> {
+    Vpp::start(&[
+        "create loopback interface",
+        "set interface state loop0 up",
+        &format!("set interface ip address loop0 {ADDRESS}/24"),
+    ])
 }
 
 /// What makes a server listen with IPv4: of one that listens on `::` VPP 26.06 refuses IPv4.

@@ -15,6 +15,7 @@ mod sockets;
 mod stations;
 mod stream;
 mod timing;
+mod vcl;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use crate::cores;
 use crate::latency::Latencies;
 
 pub(crate) use orders::Order;
+pub(crate) use vcl::VclEnd;
 
 /// What a worker does.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,6 +54,10 @@ pub(crate) enum Task {
     Copy { into: usize, out: usize },
     /// Hands one cache line to and fro between two threads, each on its CPU.
     Line { first: usize, second: usize },
+    /// Sends over VPP's VCL.
+    VclSend { end: VclEnd },
+    /// Receives over VPP's VCL.
+    VclReceive { end: VclEnd },
     /// Accepts connections, reads what comes, and sends it back if the rhythm wants that.
     Serve { place: Place, load: SocketLoad, cpu: Option<usize> },
     /// Connects, sends, and times what comes back.
@@ -191,6 +197,14 @@ pub(crate) fn run(task: &Task) -> Result<()> {
         }
         Task::Copy { into, out } => copy::run(*into, *out),
         Task::Line { first, second } => line::run(*first, *second),
+        Task::VclSend { end } => {
+            cores::pin(end.cpu)?;
+            vcl::send(end)
+        }
+        Task::VclReceive { end } => {
+            cores::pin(end.cpu)?;
+            vcl::receive(end)
+        }
         Task::Serve { place, load, cpu } => {
             cpu.map_or(Ok(()), cores::pin)?;
             sockets::serve(place, *load)
