@@ -1,6 +1,7 @@
 //! iptables, which Docker writes its rules with: the commands `iptables` and `ip6tables`, whichever
 //! variant of them this host has chosen.
 
+use std::io;
 use std::path::Path;
 
 use super::command::{self, CommandError};
@@ -89,6 +90,25 @@ impl Iptables {
         }
     }
 
+    /// All rules of a table, in the form of `iptables -S`, by whichever variant is the host's.
+    ///
+    /// # Errors
+    /// Also when the table is one that the command cannot tell of.
+    pub fn table(self, family: Family, table: &str) -> Result<String, CommandError> {
+        listing(&self.program(family)?, table)
+    }
+
+    /// The rules of a table of the kernel's older filter, which is there ([`older_tables`]).
+    ///
+    /// # Errors
+    /// As those of [`table`](Self::table).
+    pub fn older_table(self, family: Family, table: &str) -> Result<String, CommandError> {
+        match self.is_nftables(family) {
+            Ok(false) => self.table(family, table),
+            Ok(true) | Err(_) => listing(&format!("{}-legacy", family.stem()), table),
+        }
+    }
+
     /// Changes the table `filter`, by the arguments of the command.
     pub fn change(self, family: Family, arguments: &[&str]) -> Result<(), CommandError> {
         self.filter(family, arguments).map(drop)
@@ -113,6 +133,27 @@ impl Iptables {
         let stem = family.stem();
         let missing = || CommandError::Missing(stem.to_owned());
         Ok(format!("{stem}{}", self.variant.ok_or_else(missing)?.infix()))
+    }
+}
+
+fn listing(program: &str, table: &str) -> Result<String, CommandError> {
+    command::run(program, &["-w", PATIENCE, "-t", table, "-S"], "")
+}
+
+/// The tables that the kernel's older filter has, which is there beside nftables (`/proc/net/ip_tables_names`).
+///
+/// # Errors
+/// What the kernel answers.
+pub fn older_tables(family: Family) -> io::Result<Vec<String>> {
+    let path = match family {
+        Family::V4 => "/proc/net/ip_tables_names",
+        Family::V6 => "/proc/net/ip6_tables_names",
+    };
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+        // The kernel does not have it, or has no table of it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }
 

@@ -123,3 +123,48 @@ fn a_port_leads_in_packets_where_input_is_filtered_and_while_a_packet_client_is_
         Ok(())
     });
 }
+
+/// A rule by which the operator refuses what is forwarded from a link, until it is dropped.
+struct Refusal(String);
+
+impl Refusal {
+    fn make(link: &str) -> Result<Self> {
+        let refusal = Self(link.to_owned());
+        refusal.change("-I")?;
+        Ok(refusal)
+    }
+
+    fn change(&self, how: &str) -> Result<()> {
+        let rule = ["-w", "5", how, "DOCKER-USER", "-i", &self.0, "-j", "DROP"];
+        run(Command::new("iptables").args(rule)).map(drop)
+    }
+}
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        let _ = self.change("-D");
+    }
+}
+
+#[test]
+fn whom_the_operator_refuses_comes_by_no_published_port() {
+    outside_test(|lab| {
+        let world = World::create(15)?;
+        let network = network(lab, 25, &["-o", Kind::Session.attach()])?;
+        let to = SocketAddr::new(world.host()[0], 17052);
+        let one = container(Kind::Session, &network, &["-p", "17052:7000"])?;
+        let server = echoes(Kind::Session, &one, &network, "7000")?;
+        becomes(lab, &one, &network, "splice")?;
+        let refusal = Refusal::make(world.near())?;
+        becomes(lab, &one, &network, "packets")?;
+        let (probe, at) = (netprobe()?.display().to_string(), to.to_string());
+        let line = ["2", &probe, "ask", "stream", &at, "1000"];
+        let passed = run(&mut world.command("timeout", &line));
+        ensure!(passed.is_err(), "who is refused in DOCKER-USER was served");
+        drop(refusal);
+        becomes(lab, &one, &network, "splice")?;
+        let mark = server.mark();
+        asked_from(&world, "stream", to, "1000")?;
+        saw(&server, mark, "stream", world.addresses()[0])
+    });
+}

@@ -54,6 +54,11 @@ impl World {
         self.numbered(2)
     }
 
+    /// The host's link to it.
+    pub fn near(&self) -> &str {
+        &self.near
+    }
+
     /// The host's addresses as it sees them.
     pub fn host(&self) -> [IpAddr; 2] {
         self.numbered(1)

@@ -3,15 +3,18 @@
 use std::io;
 
 use super::forward;
-use super::input;
 use super::name::Name;
 use super::plan::Plan;
+use super::refusal;
 use super::rules;
 use crate::engine::EngineError;
 use crate::host::command::CommandError;
-use crate::host::iptables::{Family, Iptables};
+use crate::host::iptables::{self, Family, Iptables};
 use crate::host::nft;
 use crate::host::root::HostRoot;
+
+/// The tables of iptables that have a chain `INPUT` or `FORWARD` in which packets can be refused.
+const FILTERS: [&str; 3] = ["filter", "mangle", "security"];
 
 /// The agent's table and its chain.
 #[derive(Debug)]
@@ -20,8 +23,8 @@ pub(super) struct Firewall {
     iptables: Iptables,
     /// The number of the rule set when all was as planned; `None` if that has to be looked at.
     seen: Option<u32>,
-    /// The number of the rule set when somebody last looked what filters input, and whether nothing does.
-    input: Option<(u32, bool)>,
+    /// The number of the rule set when somebody last looked what refuses, and whether anything may.
+    refuses: Option<(u32, bool)>,
     /// Rules of iptables are among those that the number covers.
     covered: Option<bool>,
 }
@@ -33,7 +36,7 @@ impl Firewall {
             name: Name::of(owner),
             iptables: Iptables::of(host),
             seen: None,
-            input: None,
+            refuses: None,
             covered: None,
         }
     }
@@ -71,24 +74,44 @@ impl Firewall {
         Ok(holds)
     }
 
-    /// Whether nothing filters what comes to sockets of this host.
-    pub(super) fn lets_in(&mut self) -> Result<bool, EngineError> {
+    /// Whether something of this host may refuse who comes by a published port.
+    ///
+    /// # Errors
+    /// When that cannot be known.
+    pub(super) fn refuses(&mut self) -> Result<bool, EngineError> {
         let now = nft::generation().map_err(generation_failed)?;
-        if let Some((seen, lets_in)) = self.input
+        let older = older_tables()?;
+        if let Some((seen, refuses)) = self.refuses
             && now == Some(seen)
+            && older.is_empty()
             && self.covers_iptables()
         {
-            return Ok(lets_in);
+            return Ok(refuses);
         }
-        let mut filtered = nft::chains().map(|it| input::filtered_by_nftables(&it));
+        self.refuses = None;
+        let mut refuses = false;
+        // Of these families iptables has its rules in nftables, and told them.
+        let mut told = Vec::new();
         for family in Family::ALL {
-            let rules = chain_rules(self.iptables, family, "INPUT").map_err(from_command)?;
-            let any = rules.is_some_and(|rules| input::filtered_by_iptables(&rules));
-            filtered = filtered.map(|filtered| filtered || any);
+            match self.iptables.is_nftables(family) {
+                Ok(true) => {
+                    let rules = self.iptables.table(family, "filter").map_err(from_command)?;
+                    refuses |= refusal::by_iptables(&rules, true);
+                    told.push(family);
+                }
+                // The older tables are asked below, if there are any.
+                Ok(false) | Err(CommandError::Missing(_)) => {}
+                Err(error) => return Err(from_command(error)),
+            }
         }
-        let lets_in = !filtered.map_err(from_command)?;
-        self.input = now.map(|now| (now, lets_in));
-        Ok(lets_in)
+        for (family, table) in &older {
+            let rules = self.iptables.older_table(*family, table).map_err(from_command)?;
+            let accepted = table == "filter" && !told.contains(family);
+            refuses |= refusal::by_iptables(&rules, accepted);
+        }
+        refuses |= refusal::by_nftables(&nft::chains().map_err(from_command)?, &told);
+        self.refuses = now.map(|now| (now, refuses));
+        Ok(refuses)
     }
 
     fn covers_iptables(&mut self) -> bool {
@@ -134,19 +157,21 @@ fn is_needed(plan: &Plan, family: Family, rules: &str) -> bool {
 /// The chain through which forwarded packets go; `None` on a host without iptables, where nobody can have
 /// set it up.
 fn forward_rules(iptables: Iptables, family: Family) -> Result<Option<String>, CommandError> {
-    chain_rules(iptables, family, "FORWARD")
-}
-
-/// The rules of a chain of iptables; `None` where there are none.
-fn chain_rules(
-    iptables: Iptables,
-    family: Family,
-    chain: &str,
-) -> Result<Option<String>, CommandError> {
-    match iptables.rules(family, chain) {
+    match iptables.rules(family, "FORWARD") {
         Err(CommandError::Missing(_)) => Ok(None),
         other => other,
     }
+}
+
+/// The older tables in which something could be refused.
+fn older_tables() -> Result<Vec<(Family, String)>, EngineError> {
+    let mut all = Vec::new();
+    for family in Family::ALL {
+        let tables = iptables::older_tables(family).map_err(generation_failed)?;
+        let tables = tables.into_iter().filter(|it| FILTERS.contains(&it.as_str()));
+        all.extend(tables.map(|table| (family, table)));
+    }
+    Ok(all)
 }
 
 fn generation_failed(source: io::Error) -> EngineError {

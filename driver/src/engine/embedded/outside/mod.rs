@@ -1,7 +1,7 @@
 //! The outside of networks: their gateways on the host, the way out, and published ports.
 //!
 //! * `plan`, `name`, `rules`, `forward`: what the kernel should have, and the words for it. Pure.
-//! * `input`: whether connections to sockets of the host meet a filter. Pure.
+//! * `refusal`: whether something of the host may refuse who comes by a published port. Pure.
 //! * `flows`: which flows of datagrams it has to forget. Pure.
 //! * `link`: the gateway, a TAP of the host; `firewall`: the packet filter.
 //! * `ports`: published ports.
@@ -12,18 +12,18 @@
 mod firewall;
 mod flows;
 mod forward;
-mod input;
 mod link;
 mod name;
 mod plan;
 mod ports;
+mod refusal;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dataplane::tap::TapDevice;
 use transport::splice::Splicer;
@@ -38,6 +38,10 @@ use crate::host::conntrack;
 use crate::host::root::HostRoot;
 use crate::host::sysctl::Settings;
 use crate::model::{EndpointId, EndpointSpec, NetworkId, NetworkSpec, PortMapping};
+
+/// How long ports stay in packets after it could not be known what this host refuses: what is unknown now and then
+/// would have them change all the time.
+const DOUBT: Duration = Duration::from_mins(1);
 
 /// Between two times that the kernel is told because addresses changed hands.
 const TURN_PAUSE: Duration = Duration::from_millis(50);
@@ -65,6 +69,8 @@ struct State {
     told: Vec<Opening>,
     /// All that was remembered is known again.
     whole: bool,
+    /// It was not known what this host refuses: until then nothing is spliced.
+    unknown_until: Option<Instant>,
     /// What the kernel refused last, if it has not taken it since.
     trouble: Option<String>,
 }
@@ -83,6 +89,7 @@ impl Outside {
             firewall: Firewall::new(owner, host),
             told: Vec::new(),
             whole: false,
+            unknown_until: None,
             trouble: None,
         };
         let links = GatewayLinks::new(owner.to_owned(), Settings::of(host.clone()));
@@ -265,12 +272,18 @@ impl State {
         }
     }
 
-    /// Whether connections to the host's own sockets reach them.
+    /// Whether nobody is refused who comes by a published port, and so may as well come to a socket of the host.
     fn may_splice(&mut self) -> bool {
-        match self.firewall.lets_in() {
-            Ok(lets_in) => lets_in,
+        match self.firewall.refuses() {
+            Ok(refuses) => {
+                self.unknown_until = self.unknown_until.filter(|until| *until > Instant::now());
+                !refuses && self.unknown_until.is_none()
+            }
             Err(error) => {
-                tracing::warn!(%error, "published ports are not spliced: what filters this host's input is unknown");
+                if self.unknown_until.is_none() {
+                    tracing::warn!(%error, "published ports are not spliced: what this host refuses is unknown");
+                }
+                self.unknown_until = Some(Instant::now() + DOUBT);
                 false
             }
         }

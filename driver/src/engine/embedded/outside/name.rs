@@ -29,6 +29,11 @@ impl Name {
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether some agent's table and chain could have this name.
+    pub(super) fn is_one(text: &str) -> bool {
+        text.strip_prefix(PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
 }
 
 /// FNV-1a, 64 bits: not a secret, only evenly spread.
