@@ -114,7 +114,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if let Some(doors) = &self.doors {
-            doors.stop();
+            doors.stop(PATIENCE);
         }
         self.mailbox.post(Command::Stop);
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);

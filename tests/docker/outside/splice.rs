@@ -1,6 +1,6 @@
 //! Published ports of programs with sessions: by sockets of the host, while these can have them.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
@@ -58,7 +58,16 @@ fn a_published_port_is_spliced_into_sessions_while_a_program_listens() {
         // By the host's address from a container beside it.
         let beside = container(Kind::Session, &network, &[])?;
         beside.exec_ok(&["netprobe", "ask", "stream", &doors[0].to_string(), "1000"])?;
+        let mut cut = TcpStream::connect(doors[0]).context("the host is served")?;
+        cut.set_read_timeout(Some(SOON))?;
+        cut.write_all(b"half")?;
+        cut.read_exact(&mut [0; 4])?;
         lab.crash()?;
+        let end = cut.read(&mut [0]).map_err(|error| error.kind());
+        ensure!(
+            end == Err(ErrorKind::ConnectionReset),
+            "an agent that died looks like an end: {end:?}"
+        );
         let mark = server.mark();
         wait::until_ok(SOON, "it is reached again", || {
             asked_from(&world, "stream", doors[0], "1000")

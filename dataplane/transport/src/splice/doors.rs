@@ -9,8 +9,9 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
@@ -20,6 +21,7 @@ use session::broker::{Attempt, EndpointKey, Handle, ListenAt, ListenerId, Networ
 use session::wire::Protocol;
 
 use super::listening::Listening;
+use super::sockets::ready;
 use super::table::{DoorId, Table, Wanted};
 use super::thread::Thread;
 use crate::mailbox::Mailbox;
@@ -73,6 +75,8 @@ struct State {
     open: HashMap<DoorId, Opened>,
     /// To the thread, once there is one.
     commands: Option<Sender<Command>>,
+    /// Closed when the thread has ended.
+    ended: Option<Receiver<()>>,
     watcher: Option<Watcher>,
 }
 
@@ -101,14 +105,23 @@ impl Doors {
         Ok(Self { key, broker, state: Mutex::default(), wake, callers })
     }
 
-    /// Ends the thread, if there is one. No door listens any more.
-    pub(crate) fn stop(&self) {
+    /// Ends the thread, if there is one, and waits for it, for so long at most. No door listens any more.
+    pub(crate) fn stop(&self, patience: Duration) {
+        if let Some(ended) = self.tell_to_stop()
+            && ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout)
+        {
+            tracing::warn!("a container holds the thread of its published ports up; it ends later");
+        }
+    }
+
+    fn tell_to_stop(&self) -> Option<Receiver<()>> {
         let mut state = self.state();
         state.watcher = None;
         // Nobody has the address.
         state.table.set_packet_client(true);
         settle(&mut state);
         self.command(&state, Command::Stop);
+        state.ended.take()
     }
 
     /// Takes a connection from a door; `None` when none waits, or it does not listen.
@@ -124,6 +137,9 @@ impl Doors {
                 Ok((socket, from)) => {
                     let client = from.and_then(|from| SocketAddr::try_from(from).ok());
                     let Some(client) = client else { continue };
+                    if ready(&socket).is_err() {
+                        continue;
+                    }
                     let (inside, stand_in) = (door.inside, door.stand_in);
                     return Ok(Some(Caller { socket, client, inside, stand_in }));
                 }
@@ -243,8 +259,13 @@ impl Splicer {
         if state.commands.is_none() {
             let (commands, inbox) = channel();
             let thread = Thread::new(doors.key, doors.broker.clone(), Arc::clone(doors), inbox)?;
-            std::thread::Builder::new().name("splice".to_owned()).spawn(move || thread.run())?;
-            state.commands = Some(commands);
+            let (end, ended) = channel::<()>();
+            std::thread::Builder::new().name("splice".to_owned()).spawn(move || {
+                thread.run();
+                // Also when it panics.
+                drop(end);
+            })?;
+            (state.commands, state.ended) = (Some(commands), Some(ended));
         }
         let Door { socket, inside, stand_in } = door;
         let mut listening = Listening::new(socket);

@@ -88,7 +88,7 @@ impl Party {
 pub(super) struct Sockets(SlotMap<Name, Named>);
 
 impl Sockets {
-    /// Names a connection, and its socket.
+    /// Names a connection, and its socket. It was [made ready](ready).
     pub(super) fn add(&mut self, socket: OwnedFd) -> (Name, Name) {
         let party = self.0.insert(Named::Party(Party::new(socket)));
         let own = self.0.insert(Named::SocketOf(party));
@@ -114,10 +114,24 @@ impl Sockets {
     }
 }
 
-/// Ends a connection so that the other side sees that nobody was there.
+/// Has a connection end in a reset unless it is ended otherwise: should the agent die, no client takes what it has
+/// for the whole.
+///
+/// # Errors
+/// What the kernel answers; the connection is over then.
+pub(super) fn ready(socket: &OwnedFd) -> rustix::io::Result<()> {
+    sockopt::set_socket_linger(socket, Some(Duration::ZERO))
+}
+
+/// Ends a connection that is [ready](ready), so that the other side sees that nobody was there.
 pub(super) fn reset(socket: OwnedFd) {
-    // Without it the end is an ordinary one.
-    let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
+    drop(socket);
+}
+
+/// Ends a connection after all that was sent.
+fn end(socket: OwnedFd) {
+    // Of a socket it fails for no reason but that it is none.
+    let _ = sockopt::set_socket_linger(&socket, None);
     drop(socket);
 }
 
@@ -132,7 +146,7 @@ impl Connections<Name> for Sockets {
         let Some(Named::Party(party)) = self.0.remove(name) else { return };
         self.0.remove(party.own);
         match how {
-            Closed::Orderly => drop(party.socket),
+            Closed::Orderly => end(party.socket),
             Closed::Reset => reset(party.socket),
         }
     }
@@ -192,5 +206,41 @@ impl Connection for Turn<'_> {
     fn end(&mut self) {
         // Fails only when the connection is over already.
         let _ = shutdown(&self.0.socket, Shutdown::Write);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read as _};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    fn pair() -> (OwnedFd, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = OwnedFd::from(listener.accept().unwrap().0);
+        ready(&socket).unwrap();
+        (socket, client)
+    }
+
+    #[test]
+    fn only_an_orderly_end_is_an_end() {
+        let mut sockets = Sockets::default();
+        let mut read = |how: Option<Closed>| {
+            let (socket, mut client) = pair();
+            rustix::io::write(&socket, b"part").unwrap();
+            let (name, _) = sockets.add(socket);
+            match how {
+                Some(how) => sockets.close(name, how),
+                // As the kernel does when the agent dies.
+                None => sockets = Sockets::default(),
+            }
+            let mut bytes = Vec::new();
+            client.read_to_end(&mut bytes).map_err(|error| error.kind())
+        };
+        assert_eq!(read(Some(Closed::Orderly)), Ok(4));
+        assert_eq!(read(Some(Closed::Reset)), Err(ErrorKind::ConnectionReset));
+        assert_eq!(read(None), Err(ErrorKind::ConnectionReset));
     }
 }
