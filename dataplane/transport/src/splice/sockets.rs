@@ -115,12 +115,14 @@ impl Sockets {
 }
 
 /// Has a connection end in a reset unless it is ended otherwise: should the agent die, no client takes what it has
-/// for the whole.
+/// for the whole. And has the kernel look after clients that say nothing: one that is gone without a word would keep
+/// its session for ever (`net.ipv4.tcp_keepalive_time`, two hours by default).
 ///
 /// # Errors
 /// What the kernel answers; the connection is over then.
 pub(super) fn ready(socket: &OwnedFd) -> rustix::io::Result<()> {
-    sockopt::set_socket_linger(socket, Some(Duration::ZERO))
+    sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
+    sockopt::set_socket_keepalive(socket, true)
 }
 
 /// Ends a connection that is [ready](ready), so that the other side sees that nobody was there.
@@ -222,6 +224,12 @@ mod tests {
         let socket = OwnedFd::from(listener.accept().unwrap().0);
         ready(&socket).unwrap();
         (socket, client)
+    }
+
+    #[test]
+    fn the_kernel_looks_after_silent_clients() {
+        let (socket, _client) = pair();
+        assert_eq!(sockopt::socket_keepalive(&socket), Ok(true));
     }
 
     #[test]
