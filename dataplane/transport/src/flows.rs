@@ -71,6 +71,13 @@ impl<K: Key> Flows<K> {
         epoll::add(&self.epoll, socket, data, flags)
     }
 
+    /// As [`watch`](Self::watch), for a connection's own socket, which may have urgent data.
+    pub(crate) fn watch_connection(&self, socket: impl AsFd, id: K) -> rustix::io::Result<()> {
+        let data = EventData::new_u64(id.data().as_ffi());
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(&self.epoll, socket, data, flags | EventFlags::PRI)
+    }
+
     /// Joins a session, whose socket is watched, to its connection.
     ///
     /// # Errors

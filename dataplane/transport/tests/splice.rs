@@ -14,6 +14,7 @@ use exchange::exchange;
 use lab::kernel_stream::patient;
 use lab::{Lab, ipv4, ipv6, mac};
 use rustix::event::PollFlags;
+use rustix::net::{SendFlags, send, sockopt};
 use session::Closed;
 use session::broker::{Endpoint, Limits, NetworkKey, Way};
 use session::layout::RingSize;
@@ -184,6 +185,22 @@ fn ends_and_resets_reach_the_other_side() {
     drop(stream);
     wait(&end.socket, PollFlags::HUP);
     assert_eq!(end.stream().peer_closed(), Some(Closed::Reset));
+}
+
+#[test]
+fn urgent_data_comes_in_line_and_hides_nothing() {
+    let (_site, _listening, end, stream) = joined();
+    // Held back until there is urgent data, so that all comes at once, while the thread sleeps.
+    sockopt::set_tcp_cork(&stream, true).expect("a socket");
+    for (bytes, flags) in [(&b"before"[..], SendFlags::empty()), (b"!", SendFlags::OOB)] {
+        assert_eq!(send(&stream, bytes, flags), Ok(bytes.len()));
+    }
+    assert_eq!(end.read(7), b"before!");
+    for (bytes, flags) in [(&b"1"[..], SendFlags::OOB), (b"after", SendFlags::empty())] {
+        assert_eq!(send(&stream, bytes, flags), Ok(bytes.len()));
+    }
+    sockopt::set_tcp_cork(&stream, false).expect("a socket");
+    assert_eq!(end.read(6), b"1after");
 }
 
 #[test]

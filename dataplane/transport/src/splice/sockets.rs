@@ -46,6 +46,9 @@ pub(super) struct Party {
     incoming: Incoming,
     /// Bytes may wait: a look was not in vain yet.
     readable: bool,
+    /// Urgent data came, at which the kernel stops to give: less than was asked for does not mean that it was all
+    /// (`tcp_recvmsg_locked`, Linux 6.18).
+    urgent: bool,
     /// Name of the socket.
     own: Name,
 }
@@ -58,7 +61,7 @@ impl AsFd for Party {
 
 impl Party {
     fn new(socket: OwnedFd) -> Self {
-        Self { socket, incoming: Incoming::Open, readable: true, own: Name::null() }
+        Self { socket, incoming: Incoming::Open, readable: true, urgent: false, own: Name::null() }
     }
 
     /// Takes note of what epoll says.
@@ -71,7 +74,8 @@ impl Party {
             self.incoming = Incoming::Ending;
             self.readable = true;
         }
-        self.readable |= flags.contains(EventFlags::IN);
+        self.urgent |= flags.contains(EventFlags::PRI);
+        self.readable |= flags.intersects(EventFlags::IN | EventFlags::PRI);
     }
 
     /// A result that is no number of bytes.
@@ -117,12 +121,14 @@ impl Sockets {
 /// Has a connection end in a reset unless it is ended otherwise: should the agent die, no client takes what it has
 /// for the whole. And has the kernel look after clients that say nothing: one that is gone without a word would keep
 /// its session for ever (`net.ipv4.tcp_keepalive_time`, two hours by default).
+/// Urgent data is given in line: a session knows no other place for it.
 ///
 /// # Errors
 /// What the kernel answers; the connection is over then.
 pub(super) fn ready(socket: &OwnedFd) -> rustix::io::Result<()> {
     sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
-    sockopt::set_socket_keepalive(socket, true)
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_socket_oobinline(socket, true)
 }
 
 /// Ends a connection that is [ready](ready), so that the other side sees that nobody was there.
@@ -183,11 +189,12 @@ impl Connection for Turn<'_> {
             Ok(read) => {
                 // A stream that gave less than it was asked for has no more now (epoll(7)); its next bytes are
                 // news again. An end was told already.
-                party.readable = read == len || party.incoming == Incoming::Ending;
+                party.readable = read == len || party.urgent || party.incoming == Incoming::Ending;
                 read
             }
             Err(error) => {
                 party.readable = error == Errno::INTR;
+                party.urgent &= party.readable;
                 party.stopped(error)
             }
         }

@@ -182,7 +182,7 @@ impl Thread {
         let (name, own) = self.sockets.add(caller.socket);
         let watched = self.flows.watch(&joined.socket, name).and_then(|()| {
             let socket = self.sockets.party(name).expect("it was added now");
-            self.flows.watch(socket.as_fd(), own)
+            self.flows.watch_connection(socket.as_fd(), own)
         });
         if let Err(error) = watched.and_then(|()| self.flows.open(name, joined)) {
             tracing::warn!(%error, "a connection by a published port cannot be served");
