@@ -34,7 +34,7 @@ pub struct Door {
     /// Where it leads: an address of the endpoint.
     pub inside: SocketAddr,
     /// Who is shown in place of clients that mean something else to the program: those with loopback
-    /// addresses, and those of another family than `inside`. Without it these are reset.
+    /// and link-local addresses, and those of another family than `inside`. Without it these are reset.
     pub stand_in: Option<IpAddr>,
 }
 

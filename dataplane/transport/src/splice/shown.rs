@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 /// The client's address, or the stand-in's if the client's means something else in the container: the
-/// loopback addresses there are the container's own, and an endpoint of one family knows no other.
+/// loopback addresses there are the container's own, link-local ones are of the container's network, and an endpoint
+/// of one family knows no other.
 /// `None` when there is nobody to stand in.
 pub(super) fn shown(
     client: SocketAddr,
@@ -11,7 +12,12 @@ pub(super) fn shown(
     stand_in: Option<IpAddr>,
 ) -> Option<SocketAddr> {
     let ip = client.ip().to_canonical();
-    let foreign = ip.is_loopback() || ip.is_unspecified() || ip.is_ipv4() != inside.is_ipv4();
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let own = ip.is_loopback() || ip.is_unspecified();
+    let foreign = own || link_local || ip.is_ipv4() != inside.is_ipv4();
     let ip = if foreign { stand_in? } else { ip };
     Some(SocketAddr::new(ip, client.port()))
 }
@@ -43,9 +49,15 @@ mod tests {
             "[::ffff:127.0.0.1]:4000",
             "[::1]:4000",
             "[2001:db8::7]:4000",
+            "169.254.0.7:4000",
+            "[::ffff:169.254.0.7]:4000",
         ] {
             assert_eq!(shown(at(client), inside, gateway), Some(at("10.1.0.1:4000")), "{client}");
             assert_eq!(shown(at(client), inside, None), None, "{client}");
+        }
+        let (inside, gateway) = ("fd00::2".parse().unwrap(), "fd00::1".parse().ok());
+        for client in ["[fe80::7]:4000", "[febf::7]:4000", "[::1]:4000"] {
+            assert_eq!(shown(at(client), inside, gateway), Some(at("[fd00::1]:4000")), "{client}");
         }
     }
 }
