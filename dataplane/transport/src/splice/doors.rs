@@ -66,6 +66,14 @@ struct Opened {
     stand_in: Option<IpAddr>,
 }
 
+impl Opened {
+    fn settle(&mut self, wanted: Wanted) {
+        if let Err(error) = self.listening.set(wanted) {
+            tracing::warn!(inside = %self.inside, ?wanted, %error, "a published port is not as it should be");
+        }
+    }
+}
+
 /// Called when a packet client took the address, or gave it back, with locks held: it must not wait.
 type Watcher = Box<dyn Fn() + Send>;
 
@@ -176,9 +184,7 @@ impl Doors {
 
     /// The doors that lead to this port.
     pub(super) fn at_port(&self, port: u16) -> Vec<DoorId> {
-        let state = self.state();
-        let at_port = state.open.iter().filter(|(_, door)| door.inside.port() == port);
-        at_port.map(|(id, _)| *id).collect()
+        self.state().table.at_port(port).to_vec()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -196,13 +202,15 @@ impl Doors {
     fn listen(&self, at: ListenAt) {
         let mut state = self.state();
         state.table.listen(at.listener, at.local, at.port, at.backlog);
-        settle(&mut state);
+        settle_port(&mut state, at.port);
     }
 
     fn unlisten(&self, id: ListenerId) {
         let mut state = self.state();
-        state.table.unlisten(id);
-        settle(&mut state);
+        // Those of datagrams are unknown here.
+        if let Some(port) = state.table.unlisten(id) {
+            settle_port(&mut state, port);
+        }
     }
 
     fn set_packet_client(&self, connected: bool) {
@@ -222,9 +230,16 @@ impl Doors {
 fn settle(state: &mut State) {
     let State { table, open, .. } = state;
     for (id, door) in open {
-        let wanted = table.wanted(*id);
-        if let Err(error) = door.listening.set(wanted) {
-            tracing::warn!(inside = %door.inside, ?wanted, %error, "a published port is not as it should be");
+        door.settle(table.wanted(*id));
+    }
+}
+
+/// Has each door that leads to a port do what it should.
+fn settle_port(state: &mut State, port: u16) {
+    let State { table, open, .. } = state;
+    for id in table.at_port(port) {
+        if let Some(door) = open.get_mut(id) {
+            door.settle(table.wanted(*id));
         }
     }
 }

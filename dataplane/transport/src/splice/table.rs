@@ -2,6 +2,7 @@
 //! Pure.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 
 use session::broker::ListenerId;
@@ -25,20 +26,23 @@ pub(super) enum Wanted {
 pub(super) struct Table {
     last: u64,
     doors: HashMap<DoorId, SocketAddr>,
-    listeners: HashMap<ListenerId, Place>,
+    /// The doors that lead to a port, of ports that have any.
+    by_port: HashMap<u16, Vec<DoorId>>,
+    /// The ports of listeners.
+    listeners: HashMap<ListenerId, u16>,
+    places: HashMap<u16, HashMap<ListenerId, Place>>,
     packet_client: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Place {
     local: Local,
-    port: u16,
     backlog: u32,
 }
 
 impl Place {
     fn takes(&self, inside: SocketAddr) -> bool {
-        self.port == inside.port() && self.local.overlaps(Local::One(inside.ip()))
+        self.local.overlaps(Local::One(inside.ip()))
     }
 }
 
@@ -48,22 +52,43 @@ impl Table {
         self.last += 1;
         let id = DoorId(self.last);
         self.doors.insert(id, inside);
+        self.by_port.entry(inside.port()).or_default().push(id);
         id
     }
 
     /// The door is gone; fine when it was before.
     pub(super) fn remove(&mut self, id: DoorId) {
-        self.doors.remove(&id);
+        let Some(inside) = self.doors.remove(&id) else { return };
+        if let Entry::Occupied(mut at_port) = self.by_port.entry(inside.port()) {
+            at_port.get_mut().retain(|other| *other != id);
+            if at_port.get().is_empty() {
+                at_port.remove();
+            }
+        }
+    }
+
+    /// The doors that lead to a port.
+    pub(super) fn at_port(&self, port: u16) -> &[DoorId] {
+        self.by_port.get(&port).map_or(&[], Vec::as_slice)
     }
 
     /// A program listens.
     pub(super) fn listen(&mut self, id: ListenerId, local: Local, port: u16, backlog: u32) {
-        self.listeners.insert(id, Place { local, port, backlog });
+        self.unlisten(id);
+        self.listeners.insert(id, port);
+        self.places.entry(port).or_default().insert(id, Place { local, backlog });
     }
 
-    /// It does not any more; fine when it never did.
-    pub(super) fn unlisten(&mut self, id: ListenerId) {
-        self.listeners.remove(&id);
+    /// It does not any more; fine when it never did. Answers the port where it did.
+    pub(super) fn unlisten(&mut self, id: ListenerId) -> Option<u16> {
+        let port = self.listeners.remove(&id)?;
+        if let Entry::Occupied(mut places) = self.places.entry(port) {
+            places.get_mut().remove(&id);
+            if places.get().is_empty() {
+                places.remove();
+            }
+        }
+        Some(port)
     }
 
     /// A packet client has the address, or has it no more.
@@ -81,7 +106,8 @@ impl Table {
         let Some(inside) = self.doors.get(&id).filter(|_| !self.packet_client) else {
             return Wanted::Rest;
         };
-        let at_place = self.listeners.values().filter(|place| place.takes(*inside));
+        let at_port = self.places.get(&inside.port()).into_iter().flat_map(HashMap::values);
+        let at_place = at_port.filter(|place| place.takes(*inside));
         at_place.map(|place| place.backlog).max().map_or(Wanted::Rest, Wanted::Listen)
     }
 }
@@ -108,11 +134,30 @@ mod tests {
         assert_eq!(wanted(&table), [Wanted::Listen(5), Wanted::Rest, Wanted::Rest]);
         table.listen(ListenerId(2), Local::AnyV6 { only: false }, 80, 7);
         assert_eq!(wanted(&table), [Wanted::Listen(7), Wanted::Listen(7), Wanted::Rest]);
-        table.unlisten(ListenerId(1));
-        table.unlisten(ListenerId(1));
+        assert_eq!(table.unlisten(ListenerId(1)), Some(80));
+        assert_eq!(table.unlisten(ListenerId(1)), None);
         assert_eq!(wanted(&table), [Wanted::Listen(7), Wanted::Listen(7), Wanted::Rest]);
         table.unlisten(ListenerId(2));
         assert_eq!(wanted(&table), [Wanted::Rest; 3]);
+    }
+
+    #[test]
+    fn a_port_has_its_doors_and_nothing_is_kept_of_what_is_gone() {
+        let mut table = Table::default();
+        let doors = ["10.1.0.2:80", "[fd00::2]:80", "10.1.0.2:81"].map(|it| table.add(inside(it)));
+        assert_eq!(table.at_port(80), &doors[..2]);
+        assert_eq!(table.at_port(81), &doors[2..]);
+        table.listen(ListenerId(1), Local::AnyV4, 80, 5);
+        // It listens elsewhere from now on.
+        table.listen(ListenerId(1), Local::AnyV4, 81, 5);
+        assert_eq!(table.wanted(doors[0]), Wanted::Rest);
+        assert_eq!(table.wanted(doors[2]), Wanted::Listen(5));
+        table.unlisten(ListenerId(1));
+        for id in doors {
+            table.remove(id);
+        }
+        assert!(table.at_port(80).is_empty());
+        assert!(table.by_port.is_empty() && table.places.is_empty() && table.listeners.is_empty());
     }
 
     #[test]
