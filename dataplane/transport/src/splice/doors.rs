@@ -287,7 +287,13 @@ impl Splicer {
         let id = state.table.add(inside);
         let (data, flags) = (EventData::new_u64(id.0), EventFlags::IN | EventFlags::ET);
         let watched = epoll::add(&doors.callers, &listening, data, flags);
-        if let Err(error) = watched.and_then(|()| listening.set(state.table.wanted(id))) {
+        let set = watched.and_then(|()| {
+            listening.set(state.table.wanted(id)).inspect_err(|_| {
+                // Others have the socket too: it would be watched as long as they do.
+                let _ = epoll::delete(&doors.callers, &listening);
+            })
+        });
+        if let Err(error) = set {
             state.table.remove(id);
             return Err(error.into());
         }

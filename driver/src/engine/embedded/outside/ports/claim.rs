@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -29,6 +30,8 @@ pub(super) struct Claim {
     /// Its sockets, with the address that each is bound to.
     sockets: Vec<(IpAddr, OwnedFd)>,
     pub(super) serving: Serving,
+    /// It could not be spliced: until then it is not tried again.
+    pub(super) not_before: Option<Instant>,
 }
 
 /// Who serves the sockets of a claim. Dropping it ends that.
@@ -70,7 +73,13 @@ impl Claim {
                         container_port: mapping.container_port,
                         lead: Lead::Packets,
                     };
-                    return Ok(Self { at, target, sockets, serving: Serving::Nobody });
+                    return Ok(Self {
+                        at,
+                        target,
+                        sockets,
+                        serving: Serving::Nobody,
+                        not_before: None,
+                    });
                 }
                 Err(error) if error == Errno::ADDRINUSE => last = error.into(),
                 Err(error) => return Err(error.into()),

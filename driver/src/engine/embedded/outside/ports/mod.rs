@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
@@ -29,6 +30,9 @@ use crate::model::{EndpointId, PortMapping, Protocol};
 
 /// TCP connections and UDP flows that the agent serves at a time, for all endpoints.
 const SERVED: usize = 4096;
+
+/// How long a port that could not be spliced leads in packets before it is tried again.
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// The published ports of all endpoints. Dropping it closes them.
 #[derive(Debug)]
@@ -177,6 +181,7 @@ impl Ports {
             }
             let served = self.serve(claim, way);
             let served = served.or_else(|error| {
+                claim.not_before = Some(Instant::now() + AGAIN);
                 tracing::warn!(port = claim.at.host_port, %error, "a published port is not spliced");
                 self.serve(claim, None)
             });
@@ -282,7 +287,8 @@ impl Drop for Ports {
 
 /// How a claim should lead.
 fn lead(claim: &Claim, way: Option<&Way>) -> Lead {
-    let splices = way.is_some_and(|way| way.splicer.serves());
+    let may = claim.not_before.is_none_or(|at| at <= Instant::now());
+    let splices = way.is_some_and(|way| may && way.splicer.serves());
     if splices && claim.at.protocol == Protocol::Tcp { Lead::Splice } else { Lead::Packets }
 }
 
