@@ -188,7 +188,7 @@ impl<'a> Stream<'a> {
     /// Copies what waits into `out`, as much as fits, and frees its place.
     ///
     /// # Errors
-    /// [`Broken`]; nothing was consumed then.
+    /// [`Broken`]. Pieces that were copied before are consumed then, and it is not said how many: the session is over.
     #[inline]
     pub fn read(&self, out: &mut [u8]) -> Result<Moved, Broken> {
         let mut moved = Moved::default();
@@ -256,7 +256,7 @@ impl<'a> Stream<'a> {
     /// Copies as much of `data` as there is room for, and publishes it.
     ///
     /// # Errors
-    /// [`Broken`]; nothing was published then.
+    /// [`Broken`]. Pieces that were copied before are published then, and it is not said how many: the session is over.
     #[inline]
     pub fn write(&self, data: &[u8]) -> Result<Moved, Broken> {
         let mut moved = Moved::default();
