@@ -316,7 +316,7 @@ impl Thread {
                     }
                     return;
                 }
-                Err(NotAccepted::Nobody) => self.stack.abort(now, id),
+                Err(NotAccepted::Nobody | NotAccepted::Exhausted) => self.stack.abort(now, id),
             }
         }
     }

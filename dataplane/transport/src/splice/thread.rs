@@ -7,6 +7,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
 use rustix::net::sockopt;
 use session::Closed;
 use session::broker::{EndpointKey, Handle, NotAccepted};
@@ -33,6 +34,12 @@ struct Gate {
     rests_until: Option<Instant>,
 }
 
+impl Gate {
+    fn rests(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|at| at > now)
+    }
+}
+
 /// All that the thread has.
 #[derive(Debug)]
 pub(super) struct Thread {
@@ -46,6 +53,8 @@ pub(super) struct Thread {
     gates: HashMap<DoorId, Gate>,
     /// Doors at which connections may wait.
     busy_gates: Vec<DoorId>,
+    /// The last connection could not be served.
+    troubled: bool,
     news: Vec<(Name, EventFlags)>,
 }
 
@@ -69,6 +78,7 @@ impl Thread {
             flows,
             gates: HashMap::new(),
             busy_gates: Vec::new(),
+            troubled: false,
             news: Vec::new(),
         })
     }
@@ -143,6 +153,9 @@ impl Thread {
 
     /// Answers whether there may be more.
     fn accept(&mut self, id: DoorId, now: Instant) -> bool {
+        if self.gates.get(&id).is_some_and(|gate| gate.rests(now)) {
+            return false;
+        }
         let mut held = self.gates.remove(&id).and_then(|gate| gate.held);
         for _ in 0..PER_TURN {
             let caller = match held.take().map_or_else(|| self.doors.accept(id), |it| Ok(Some(it)))
@@ -150,28 +163,39 @@ impl Thread {
                 Ok(Some(caller)) => caller,
                 Ok(None) => return false,
                 Err(error) => {
-                    tracing::debug!(%error, "a published port accepts nothing for a moment");
+                    self.complain(error);
                     self.gates.insert(id, Gate { held: None, rests_until: Some(now + PAUSE) });
                     return false;
                 }
             };
-            if let Some(caller) = self.join(caller) {
-                self.gates.insert(id, Gate { held: Some(caller), rests_until: None });
+            if let Some(gate) = self.join(caller, now) {
+                self.gates.insert(id, gate);
                 return false;
             }
         }
         true
     }
 
-    /// Makes a session for a connection; gives it back when there is no room for it now.
-    fn join(&mut self, caller: Caller) -> Option<Caller> {
+    /// Says that a connection cannot be served; not of each while that goes on.
+    fn complain(&mut self, error: Errno) {
+        if !std::mem::replace(&mut self.troubled, true) {
+            tracing::warn!(%error, "published ports take connections slowly until there is room again");
+        }
+    }
+
+    /// Makes a session for a connection; answers what keeps others from having one.
+    fn join(&mut self, caller: Caller, now: Instant) -> Option<Gate> {
         let Some(client) = shown(caller.client, caller.inside.ip(), caller.stand_in) else {
             reset(caller.socket);
             return None;
         };
         let joined = match self.broker.accept_spliced(self.key, caller.inside, client) {
             Ok(joined) => joined,
-            Err(NotAccepted::Full) => return Some(caller),
+            Err(NotAccepted::Full) => return Some(Gate { held: Some(caller), rests_until: None }),
+            // The broker said why.
+            Err(NotAccepted::Exhausted) => {
+                return Some(Gate { held: Some(caller), rests_until: Some(now + PAUSE) });
+            }
             Err(NotAccepted::Nobody) => {
                 reset(caller.socket);
                 return None;
@@ -185,9 +209,11 @@ impl Thread {
             self.flows.watch_connection(socket.as_fd(), own)
         });
         if let Err(error) = watched.and_then(|()| self.flows.open(name, joined)) {
-            tracing::warn!(%error, "a connection by a published port cannot be served");
+            self.complain(error);
             self.sockets.close(name, Closed::Reset);
+            return Some(Gate { held: None, rests_until: Some(now + PAUSE) });
         }
+        self.troubled = false;
         None
     }
 

@@ -296,7 +296,9 @@ impl Supervisor {
                 match self.broker.accept(self.key, Protocol::Stream, local, remote) {
                     Ok(joined) => self.open(id, joined),
                     Err(NotAccepted::Full) => self.tell(&ToProcess::Wait { id }, Vec::new()),
-                    Err(NotAccepted::Nobody) => self.tell(&ToProcess::Abandon { id }, Vec::new()),
+                    Err(NotAccepted::Nobody | NotAccepted::Exhausted) => {
+                        self.tell(&ToProcess::Abandon { id }, Vec::new())
+                    }
                 }
             }
         }

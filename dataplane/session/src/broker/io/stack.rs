@@ -108,8 +108,10 @@ pub struct Joined {
 pub enum NotAccepted {
     /// It has to wait; for streams until [`NetworkStack::room`].
     Full,
-    /// Nobody listens there, or there is no memory for a session.
+    /// Nobody listens there.
     Nobody,
+    /// There are no descriptors or no memory for a session now. Nobody tells when there are.
+    Exhausted,
 }
 
 /// By which network stacks answer the broker.
@@ -304,16 +306,22 @@ impl State {
                 Err(Room::Gone | Room::Free) => return Err(NotAccepted::Nobody),
             };
             match self.hand_over(&grant, server, listener) {
-                Ok(joined) => return Ok(joined),
+                Ok(joined) => {
+                    self.exhausted = false;
+                    return Ok(joined);
+                }
                 // The listener ended just now, or has no room after all: perhaps another has.
                 Err(HandOver::Listener) => {
                     self.broker.end(&grant);
                     self.remove_listener(listener);
                 }
                 Err(HandOver::Session(error)) => {
-                    tracing::warn!(%error, "a session cannot be made");
+                    // Whoever comes would say so again.
+                    if !std::mem::replace(&mut self.exhausted, true) {
+                        tracing::warn!(%error, "no session can be made for those outside until there is room again");
+                    }
                     self.broker.end(&grant);
-                    return Err(NotAccepted::Nobody);
+                    return Err(NotAccepted::Exhausted);
                 }
             }
         }

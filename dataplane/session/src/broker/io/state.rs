@@ -85,6 +85,8 @@ pub(super) struct State {
     pub(super) trash: Vec<(EndpointKey, OwnedFd)>,
     /// Sessions that were made so far.
     pub(super) made: u64,
+    /// The last session for somebody outside could not be made, for want of descriptors or memory.
+    pub(super) exhausted: bool,
     /// An endpoint was described: what was removed by then is closed before its next request is read,
     /// so that two questions in a row tell a program that what it let go of is free again.
     pub(super) described: bool,
@@ -113,6 +115,7 @@ impl State {
             weight: Weight::measure()?,
             trash: Vec::new(),
             made: 0,
+            exhausted: false,
             described: false,
             doors: Vec::new(),
             swept_for_room: Duration::ZERO,
