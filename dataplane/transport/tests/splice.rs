@@ -9,6 +9,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use exchange::exchange;
 use lab::kernel_stream::patient;
@@ -149,6 +150,7 @@ fn a_packet_client_has_the_address_for_itself() {
     let (site, listening, end, mut stream) = joined();
     let (told, tells) = std::sync::mpsc::channel();
     let splicer = site.host.splicer().expect("there is one");
+    assert!(splicer.serves_for(Duration::MAX), "nobody else ever had the address");
     splicer.watch(move || told.send(()).expect("the test waits"));
     site.world.service.handle().set_packet_client(site.program.key, true);
     tells.recv_timeout(PATIENCE).expect("it is told");
@@ -158,7 +160,8 @@ fn a_packet_client_has_the_address_for_itself() {
     assert_eq!(end.stream().peer_closed(), Some(Closed::Reset));
     site.world.service.handle().set_packet_client(site.program.key, false);
     tells.recv_timeout(PATIENCE).expect("it is told");
-    assert!(splicer.serves());
+    assert!(splicer.serves() && splicer.serves_for(Duration::ZERO));
+    assert!(!splicer.serves_for(Duration::from_hours(1)), "a packet client was here just now");
     let _stream = site.connects();
     listening.accept();
 }

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
@@ -86,6 +86,8 @@ struct State {
     /// Closed when the thread has ended.
     ended: Option<Receiver<()>>,
     watcher: Option<Watcher>,
+    /// When the last packet client gave the address back.
+    returned: Option<Instant>,
 }
 
 impl fmt::Debug for State {
@@ -216,6 +218,7 @@ impl Doors {
     fn set_packet_client(&self, connected: bool) {
         let mut state = self.state();
         state.table.set_packet_client(connected);
+        state.returned = Some(Instant::now());
         settle(&mut state);
         if connected {
             self.command(&state, Command::Reset);
@@ -256,6 +259,13 @@ impl Splicer {
     /// Whether what comes by doors can be served now: not while a packet client has the address.
     pub fn serves(&self) -> bool {
         !self.0.state().table.has_packet_client()
+    }
+
+    /// Whether they could be served all the time for so long, or ever.
+    pub fn serves_for(&self, at_least: Duration) -> bool {
+        let state = self.0.state();
+        let calm = state.returned.is_none_or(|at| at.elapsed() >= at_least);
+        calm && !state.table.has_packet_client()
     }
 
     /// Has `watcher` called whenever [`serves`](Self::serves) changes, in place of the one before. It is called

@@ -21,7 +21,7 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ use transport::splice::Splicer;
 use self::firewall::Firewall;
 use self::link::GatewayLinks;
 use self::plan::{Gateway, Opening, Plan, Target};
-use self::ports::{Ports, Way};
+use self::ports::{CALM, Ports, Way};
 use super::super::attachment::gateway_mac;
 use super::super::{EngineError, PublishedAt};
 use crate::host::conntrack;
@@ -294,7 +294,9 @@ impl State {
         if endpoints.is_empty() {
             return;
         }
-        let allowed = self.may_splice();
+        // Nobody is asked for those that cannot be.
+        let would = endpoints.iter().any(|endpoint| self.ports.would_splice(endpoint));
+        let allowed = would && self.may_splice();
         let mut changed = false;
         for endpoint in endpoints {
             changed |= self.ports.settle(endpoint, allowed);
@@ -324,10 +326,29 @@ impl State {
 }
 
 /// Serves endpoints whose address changed hands, until nobody can say so any more. A packet client can connect
-/// as often as it likes; the kernel is told once for all who did, and then there is a pause.
+/// as often as it likes; the kernel is told once for all who did, and then there is a pause. Each is looked at again
+/// when its ports may be spliced.
 fn take_turns(state: &Weak<Mutex<State>>, inbox: &Receiver<EndpointId>) {
-    while let Ok(first) = inbox.recv() {
-        let endpoints: BTreeSet<_> = std::iter::once(first).chain(inbox.try_iter()).collect();
+    let mut again: BTreeMap<EndpointId, Instant> = BTreeMap::new();
+    loop {
+        let mut endpoints = BTreeSet::new();
+        let next = again.values().min();
+        let first = match next.map(|at| at.saturating_duration_since(Instant::now())) {
+            Some(pause) => inbox.recv_timeout(pause),
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match first {
+            Ok(first) => {
+                endpoints.extend(std::iter::once(first).chain(inbox.try_iter()));
+                let at = Instant::now() + CALM + TURN_PAUSE;
+                again.extend(endpoints.iter().map(|endpoint| (endpoint.clone(), at)));
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let now = Instant::now();
+                endpoints.extend(again.extract_if(.., |_, at| *at <= now).map(|(id, _)| id));
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
         let Some(state) = state.upgrade() else { return };
         state.lock().unwrap_or_else(PoisonError::into_inner).settle(&endpoints);
         drop(state);

@@ -31,6 +31,10 @@ use crate::model::{EndpointId, PortMapping, Protocol};
 /// TCP connections and UDP flows that the agent serves at a time, for all endpoints.
 const SERVED: usize = 4096;
 
+/// How long the address is the stack's before ports are spliced again: a packet client that comes and goes would have
+/// the rules written each time.
+pub(super) const CALM: Duration = Duration::from_secs(5);
+
 /// How long a port that could not be spliced leads in packets before it is tried again.
 const AGAIN: Duration = Duration::from_mins(1);
 
@@ -194,6 +198,13 @@ impl Ports {
         changed
     }
 
+    /// Whether any port of an endpoint would be spliced if that is allowed.
+    pub(super) fn would_splice(&self, endpoint: &EndpointId) -> bool {
+        let way = self.ways.get(endpoint);
+        let mut claims = self.claims.get(endpoint).into_iter().flatten();
+        claims.any(|claim| lead(claim, way) == Lead::Splice)
+    }
+
     /// The endpoints whose ports can be spliced.
     pub(super) fn with_ways(&self) -> BTreeSet<EndpointId> {
         self.ways.keys().cloned().collect()
@@ -288,7 +299,11 @@ impl Drop for Ports {
 /// How a claim should lead.
 fn lead(claim: &Claim, way: Option<&Way>) -> Lead {
     let may = claim.not_before.is_none_or(|at| at <= Instant::now());
-    let splices = way.is_some_and(|way| may && way.splicer.serves());
+    let serves = |way: &Way| match claim.at.lead {
+        Lead::Splice => way.splicer.serves(),
+        Lead::Packets => way.splicer.serves_for(CALM),
+    };
+    let splices = way.is_some_and(|way| may && serves(way));
     if splices && claim.at.protocol == Protocol::Tcp { Lead::Splice } else { Lead::Packets }
 }
 
