@@ -9,7 +9,8 @@ use kit::process::run;
 use kit::{Container, Lab, Network, World, wait};
 
 use super::{
-    Kind, SOON, asked_from, asked_from_host, container, echoes, network, outside_test, saw,
+    Kind, SOON, asked_from, asked_from_host, container, echoes, netprobe, network, outside_test,
+    saw,
 };
 
 /// Much more than rings and the kernel's buffers hold.

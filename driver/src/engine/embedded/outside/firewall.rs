@@ -90,8 +90,8 @@ impl Firewall {
         }
         self.refuses = None;
         let mut refuses = false;
-        // Of these families iptables has its rules in nftables, and told them.
-        let mut told = Vec::new();
+        // Of these families iptables has its rules in nftables, and told them; of those in the older tables.
+        let (mut told, mut in_older) = (Vec::new(), Vec::new());
         for family in Family::ALL {
             match self.iptables.is_nftables(family) {
                 Ok(true) => {
@@ -100,13 +100,14 @@ impl Firewall {
                     told.push(family);
                 }
                 // The older tables are asked below, if there are any.
-                Ok(false) | Err(CommandError::Missing(_)) => {}
+                Ok(false) => in_older.push(family),
+                Err(CommandError::Missing(_)) => {}
                 Err(error) => return Err(from_command(error)),
             }
         }
         for (family, table) in &older {
             let rules = self.iptables.older_table(*family, table).map_err(from_command)?;
-            let accepted = table == "filter" && !told.contains(family);
+            let accepted = table == "filter" && in_older.contains(family);
             refuses |= refusal::by_iptables(&rules, accepted);
         }
         refuses |= refusal::by_nftables(&nft::chains().map_err(from_command)?, &told);
