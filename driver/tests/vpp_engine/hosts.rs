@@ -1,13 +1,18 @@
 //! Endpoints in VPP's host stack.
 
+use std::process::Command;
+
 use dockervpp::engine::Engine as _;
 use dockervpp::engine::vpp::{VclOptions, VppOptions};
 use dockervpp::model::{AttachKind, EndpointSpec, NetworkSpec, TcpStack};
+
+use kit::need::PYTHON;
+use kit::process::Process;
 use kit::vpp_script::Scene;
 use transport::vcl::Program;
 
 use crate::fixture::{
-    endpoint, engine, fresh, inventory, network, options, ready, until_connected,
+    LIMIT, endpoint, engine, fresh, inventory, network, options, ready, until_connected,
 };
 
 /// A network with VPP's host stack, of which `endpoint` makes endpoints of kind `userspace`.
@@ -129,4 +134,67 @@ pub(crate) fn what_the_host_stack_lacks_is_said_before_a_network_is_made(scene: 
         refusal.contains("/nowhere/libvppcom.so") && refusal.contains("--vpp-vcl-library"),
         "{refusal}"
     );
+}
+
+/// A server that keeps its connections.
+const SERVE: &str = "import socket; it = socket.create_server(('10.1.0.3', 9)); print('ready', flush=True); \
+    kept = [it.accept() for _ in range(9)]";
+
+/// A client that stays connected.
+const CONNECT: &str = "import socket, time; it = socket.create_connection(('10.1.0.3', 9)); \
+    print('ready', flush=True); time.sleep(600)";
+
+/// Has Python do `work` in VPP's host stack, as an endpoint whose id starts with `id`, and waits until it says that it is
+/// ready. There is none to attach to where VPP is a recording.
+fn attached(scene: &Scene, id: &str, work: &str) -> Option<Process> {
+    let shown = scene.cli("show app ns").unwrap();
+    let preload = scene.library()?.with_file_name("libvcl_ldpreload.so");
+    assert!(preload.exists(), "{} belongs to VPP", preload.display());
+    let line = shown.lines().find(|line| line.contains(&format!("dvt:ep:{id}"))).unwrap();
+    let socket = line.split_whitespace().find(|word| word.starts_with('/')).unwrap();
+    let socket = socket.split('\x1b').next().unwrap();
+    let configuration = scene.folder().join(format!("{id}.conf"));
+    let text =
+        format!("vcl {{\n app-socket-api {socket}\n app-scope-global\n use-mq-eventfd\n}}\n");
+    std::fs::write(&configuration, text).unwrap();
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", work]).env("VCL_CONFIG", configuration).env("LD_PRELOAD", preload);
+    let process = Process::start(id, &mut command).unwrap();
+    process.line_after(0, LIMIT, "it is ready", |line| (line == "ready").then_some(())).unwrap();
+    Some(process)
+}
+
+/// A container starts again: its successor has its address, and is connected, while VPP still has connections of its own.
+pub(crate) fn tables_of_who_left_go_while_another_has_its_address(scene: &mut Scene) {
+    let engine = fresh(scene);
+    let network = hosted(1);
+    engine.create_network(&network).unwrap();
+    let [old, peer] = [2, 3].map(|number| hosted_endpoint(number, &network));
+    let new = EndpointSpec { id: "e7".repeat(32).parse().unwrap(), ..old.clone() };
+    let tap = endpoint(4, &network);
+    for endpoint in [&old, &peer, &tap] {
+        engine.create_endpoint(endpoint).unwrap();
+    }
+    let has = |text: &str, id: &str| text.contains(&format!("dvt:ep:{id}"));
+    let connected = |shown: &str| shown.matches("ESTABLISHED").count() == 2;
+    let _server = attached(scene, "e3e3", SERVE);
+    let leaves = attached(scene, "e2e2", CONNECT);
+    scene.cli_until("show session verbose", "a connection", connected).unwrap();
+    engine.delete_endpoint(&old.id).unwrap();
+    assert!(has(&scene.cli("show ip table").unwrap(), "e2e2"), "VPP is not done with it");
+    drop(leaves);
+    engine.create_endpoint(&new).unwrap();
+    let _stays = attached(scene, "e7e7", CONNECT);
+    let left = |shown: &str| {
+        !["FIN_WAIT", "CLOSING", "LAST_ACK"].iter().any(|state| shown.contains(state))
+    };
+    scene.cli_until("show session verbose", "VPP is done with it", left).unwrap();
+    // Any change has VPP looked at.
+    engine.delete_endpoint(&tap.id).unwrap();
+    let gone = |shown: &str| !has(shown, "e2e2") && has(shown, "e7e7");
+    scene.cli_until("show ip table", "the tables are gone", gone).unwrap();
+    scene.cli_until("show ip6 table", "the tables are gone", gone).unwrap();
+    let shown = scene.cli("show session verbose").unwrap();
+    let own = shown.lines().filter(|line| line.contains(" 10.1.0.2:"));
+    assert!(own.into_iter().any(|line| line.contains("ESTABLISHED")), "{shown}");
 }

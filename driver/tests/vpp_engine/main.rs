@@ -88,6 +88,7 @@ scenarios! {
     hosts:
         endpoints_in_vpps_host_stack_are_stations_and_leave_nothing,
         the_next_agent_takes_up_hosts_and_vpp_is_told_them_again,
+        tables_of_who_left_go_while_another_has_its_address,
         what_the_host_stack_lacks_is_said_before_a_network_is_made;
     outside:
         published_ports_come_and_go_also_with_vpp,

@@ -61,25 +61,6 @@ pub(super) fn tcp_mtu(text: &str) -> Option<u32> {
     line[label.len()..].trim().parse().ok()
 }
 
-/// The threads that have sessions, in what `show session` prints (`src/vnet/session/session_cli.c` of VPP 26.06).
-pub(super) fn threads_with_sessions(text: &str) -> Vec<u32> {
-    let lines = text.lines().filter_map(|line| {
-        let line = line.trim().strip_prefix("Thread ")?.strip_suffix(" sessions")?;
-        let (thread, count) = line.split_once(": ")?;
-        // It says `no` for none.
-        count.parse::<u64>().ok()?;
-        thread.parse().ok()
-    });
-    lines.collect()
-}
-
-/// Whether connections that could still send are among those that `show session … verbose` prints.
-pub(super) fn has_open_connection(text: &str) -> bool {
-    // Long addresses leave no space before the state.
-    let over = |line: &str| ["CLOSED", "TIME_WAIT", "LISTEN"].iter().any(|it| line.contains(it));
-    text.lines().any(|line| line.contains("->") && !over(line))
-}
-
 /// The client in what `show memif NAME` prints (`src/plugins/memif/cli.c` of VPP 26.06).
 pub(super) fn memif_client(text: &str) -> Option<MemifClient> {
     let after = |label: &str| {
@@ -137,27 +118,6 @@ mod tests {
         let [NamespaceLine { id, interface, socket }] = &found[..] else { panic!("{found:?}") };
         assert_eq!([id, interface, socket], ["dockervpp:ep:e1:host", "loop3", "/run/d/e1.app"]);
         assert_eq!(namespaces("session layer is not enabled"), []);
-    }
-
-    #[test]
-    fn connections_are_open_until_nothing_can_be_sent() {
-        assert_eq!(threads_with_sessions("Thread 0: no sessions\nThread 1: 12 sessions\n"), [1]);
-        assert!(threads_with_sessions("show session: session layer is not enabled\n").is_empty());
-        let line = |state| {
-            format!(
-                "[0:1][T] 10.9.0.2:7->10.9.0.9:39530                         {state}         0         0\n"
-            )
-        };
-        for state in ["FIN_WAIT_1", "FIN_WAIT_2", "LAST_ACK", "CLOSE_WAIT", "ESTABLISHED"] {
-            assert!(has_open_connection(&line(state)), "{state}");
-            let long =
-                "[0:1][T] fd00:1111:2222:3333:4444:5555:6666:7777:7->fd00:1111:2222:3333::1:55974";
-            assert!(has_open_connection(&format!("{long}{state}   0     0\n")), "{state}");
-        }
-        for state in ["CLOSED", "TIME_WAIT", "LISTEN"] {
-            assert!(!has_open_connection(&line(state)), "{state}");
-        }
-        assert!(!has_open_connection("Thread 0: 0 sessions matched filter\n"));
     }
 
     #[test]

@@ -291,7 +291,7 @@ impl Shared {
         tag_all(client, owner, &sight.numbers, &sight.adopted).await?;
         let mut wanted = inventory.wanted(&sight.state, &sight.connected);
         self.take_leave(&diff(&sight.state, &wanted)).await;
-        let leaving = sight.state.leaving_hosts(&wanted);
+        let leaving = sight.leaving_hosts(&wanted);
         wanted.linger(&sight.state, &linger::busy(client, &leaving).await?);
         let steps = diff(&sight.state, &wanted);
         let failed = if steps.is_empty() {

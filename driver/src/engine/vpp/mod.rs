@@ -10,13 +10,14 @@
 //! * `inspect`, `apply`: asking and telling VPP; `controller`: when that is done.
 //! * `policy`: what nobody may rely on here.
 //! * `container`: memif sockets in containers; `publish`: who has which port of the host.
-//! * `hosts`: endpoints in VPP's own host stack, and their processes.
+//! * `hosts`: endpoints in VPP's own host stack, and their processes; `linger`, `connections`: what of them outlives them.
 //! * `link`: between the agent's port and VPP; `counters`: what VPP counts.
 //!
 //! The container's side is that of every engine (`attachment`).
 
 mod apply;
 mod cli_text;
+mod connections;
 mod container;
 mod controller;
 mod counters;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::vpp::observe::Sight;
 use crate::engine::vpp::plan::Inventory;
 use crate::engine::vpp::plan::tests::{inventories, some_tags};
 use crate::engine::vpp::state::{Namespace, Pipe};
@@ -415,7 +416,8 @@ proptest! {
         let mut state = somewhere_between(&from, &to, &connected, cut);
         let none = Inventory { whole: true, ..Inventory::default() };
         let gone = none.wanted(&state, &connected);
-        let leaving = state.leaving_hosts(&gone);
+        let sight = Sight { state: state.clone(), ..Sight::default() };
+        let leaving = sight.leaving_hosts(&gone);
         prop_assert!(leaving.keys().all(|tag| tag.is_side(Side::Host)));
         let busy: BTreeSet<Tag> = picked.try_select(leaving.keys()).into_iter().cloned().collect();
         let before = state.clone();
