@@ -136,13 +136,17 @@ pub(crate) fn what_the_host_stack_lacks_is_said_before_a_network_is_made(scene: 
     );
 }
 
-/// A server that keeps its connections.
+/// A server that keeps its connections, and has so many sessions after the first that VPP tells them page by page only.
 const SERVE: &str = "import socket; it = socket.create_server(('10.1.0.3', 9)); print('ready', flush=True); \
+    first = it.accept(); more = [socket.create_server(('10.1.0.3', 1000 + it)) for it in range(51)]; \
     kept = [it.accept() for _ in range(9)]";
 
 /// A client that stays connected.
 const CONNECT: &str = "import socket, time; it = socket.create_connection(('10.1.0.3', 9)); \
     print('ready', flush=True); time.sleep(600)";
+
+/// All sessions: VPP of a scenario has one thread.
+const SESSIONS: &str = "show session thread 0 verbose force-print";
 
 /// Has Python do `work` in VPP's host stack, as an endpoint whose id starts with `id`, and waits until it says that it is
 /// ready. There is none to attach to where VPP is a recording.
@@ -176,10 +180,11 @@ pub(crate) fn tables_of_who_left_go_while_another_has_its_address(scene: &mut Sc
         engine.create_endpoint(endpoint).unwrap();
     }
     let has = |text: &str, id: &str| text.contains(&format!("dvt:ep:{id}"));
-    let connected = |shown: &str| shown.matches("ESTABLISHED").count() == 2;
     let _server = attached(scene, "e3e3", SERVE);
     let leaves = attached(scene, "e2e2", CONNECT);
-    scene.cli_until("show session verbose", "a connection", connected).unwrap();
+    let served =
+        |shown: &str| shown.contains("ESTABLISHED") && shown.matches("LISTEN").count() == 52;
+    scene.cli_until(SESSIONS, "a connection", served).unwrap();
     engine.delete_endpoint(&old.id).unwrap();
     assert!(has(&scene.cli("show ip table").unwrap(), "e2e2"), "VPP is not done with it");
     drop(leaves);
@@ -188,13 +193,13 @@ pub(crate) fn tables_of_who_left_go_while_another_has_its_address(scene: &mut Sc
     let left = |shown: &str| {
         !["FIN_WAIT", "CLOSING", "LAST_ACK"].iter().any(|state| shown.contains(state))
     };
-    scene.cli_until("show session verbose", "VPP is done with it", left).unwrap();
+    scene.cli_until(SESSIONS, "VPP is done with it", left).unwrap();
     // Any change has VPP looked at.
     engine.delete_endpoint(&tap.id).unwrap();
     let gone = |shown: &str| !has(shown, "e2e2") && has(shown, "e7e7");
     scene.cli_until("show ip table", "the tables are gone", gone).unwrap();
     scene.cli_until("show ip6 table", "the tables are gone", gone).unwrap();
-    let shown = scene.cli("show session verbose").unwrap();
+    let shown = scene.cli(SESSIONS).unwrap();
     let own = shown.lines().filter(|line| line.contains(" 10.1.0.2:"));
     assert!(own.into_iter().any(|line| line.contains("ESTABLISHED")), "{shown}");
 }
