@@ -1,3 +1,5 @@
+//! On what a VPP printed, and on arbitrary text.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -74,13 +76,14 @@ proptest! {
     fn every_connection_keeps_its_own_fib(
         all in proptest::collection::vec((any::<IpAddr>(), any::<u32>(), any::<bool>()), 0..6),
     ) {
-        let text: String = all.iter().enumerate().map(|(index, (local, fib, open))| {
+        let lines = all.iter().enumerate().map(|(index, (local, fib, open))| {
             let state = if *open { "ESTABLISHED" } else { "TIME_WAIT" };
             format!(
                 "[0:{index}][T] {local}:9->{local}:10\t{state}\n rto 200\n \
-                 next_node 0 opaque 0x0 fib_index {fib} sw_if_index 2\n cong: none\n"
+                 next_node 0 opaque 0x0 fib_index {fib} sw_if_index 2\n cong: none"
             )
-        }).collect();
+        });
+        let text = lines.collect::<Vec<_>>().join("\n");
         let open = all.iter().filter(|(_, _, open)| *open);
         let wanted: Vec<_> = open
             .map(|(local, fib, _)| Connection { local: *local, fib: Some(FibIndex(*fib)) })
