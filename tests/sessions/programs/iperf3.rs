@@ -26,6 +26,7 @@ fn run(pairing: &Pairing<'_>, more: &[&str]) -> Result<()> {
     } else {
         &["sum_received"]
     };
+    ensure!(report["error"].is_null(), "iperf3 says: {}", report["error"]);
     // It stops the clock and reads no further, so bytes that are on the way are not counted.
     let most = sums.iter().map(|sum| bytes(sum)).max().unwrap_or_default();
     ensure!(most > 50 << 20, "received {most} bytes: {end}");
