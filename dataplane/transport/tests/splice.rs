@@ -1,6 +1,7 @@
 //! Published ports by sockets of the host: who connects there has a session with a program. Needs neither root nor
 //! the network.
 
+mod door;
 mod exchange;
 #[path = "../../stack/tests/lab/mod.rs"]
 mod lab;
@@ -8,89 +9,19 @@ mod lab;
 mod support;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use door::{GATEWAY, Site, site};
 use exchange::exchange;
-use lab::kernel_stream::patient;
-use lab::{Lab, ipv4, ipv6, mac};
+use lab::ipv4;
 use rustix::event::PollFlags;
 use rustix::net::{SendFlags, send, sockopt};
 use session::Closed;
-use session::broker::{Endpoint, Limits, NetworkKey, Way};
+use session::broker::{Limits, Way};
 use session::layout::RingSize;
-use session::wire::{Reply, Reuse, Transport};
-use stack::{Addressing, Config, Ipv4Config, Ipv6Config};
-use support::{End, Listening, PATIENCE, Program, World, eventually, wait};
-use transport::Host;
-use transport::splice::{Door, OpenDoor};
-
-/// A program, and a door of the host that leads to its port 80.
-struct Site {
-    door: Option<OpenDoor>,
-    at: SocketAddr,
-    host: Host,
-    program: Program,
-    world: World,
-    _lab: Lab,
-}
-
-/// Who is shown instead of the test, which comes from a loopback address.
-const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
-
-fn site(ring: RingSize, limits: Limits) -> Site {
-    let lab = Lab::new(1500);
-    let link = lab.engine.attach_stack(lab.port(1)).expect("attaches");
-    let addressing = Addressing {
-        mac: mac(1),
-        ipv4: Some(Ipv4Config { address: ipv4(1), prefix: 24, gateway: None }),
-        ipv6: Some(Ipv6Config { address: ipv6(1), prefix: 64, gateway: None }),
-        mtu: 1500,
-    };
-    let mut world = World::new();
-    let program = world.endpoint_with(Endpoint {
-        network: NetworkKey(1),
-        ipv4: Some(ipv4(1)),
-        ipv6: Some(ipv6(1)),
-        kernel: false,
-        isolated: false,
-        ring_size: ring,
-        limits,
-    });
-    let broker = world.service.handle();
-    let host = Host::start(program.key, Config::new(addressing, 77), link, None, broker);
-    let host = host.expect("starts");
-    world.service.set_stack(program.key, host.network_stack());
-    let chosen = TcpListener::bind("127.0.0.1:0").expect("binds").local_addr().expect("bound");
-    let socket = TcpListener::bind(chosen).expect("binds again");
-    socket.set_nonblocking(true).expect("a socket");
-    let door = Door {
-        socket: socket.into(),
-        inside: (ipv4(1), 80).into(),
-        stand_in: Some(GATEWAY.into()),
-    };
-    let door = host.splicer().expect("there is one").open(door).expect("opens");
-    Site { door: Some(door), at: chosen, host, program, world, _lab: lab }
-}
-
-impl Site {
-    fn listens(&self, backlog: u32) -> Listening {
-        let any = (Ipv4Addr::UNSPECIFIED, 80).into();
-        let (listening, reply) = self.program.listen_as(any, backlog, Reuse::default(), None, None);
-        assert_eq!(reply, Reply::Listening);
-        listening
-    }
-
-    fn connects(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.at).expect("connects");
-        patient(&stream, PATIENCE);
-        stream
-    }
-
-    fn refuses(&self) -> bool {
-        TcpStream::connect(self.at).is_err_and(|it| it.kind() == ErrorKind::ConnectionRefused)
-    }
-}
+use session::wire::Transport;
+use support::{End, Listening, PATIENCE, eventually, wait};
 
 fn joined() -> (Site, Listening, End, TcpStream) {
     let site = site(RingSize::DEFAULT, Limits::default());
