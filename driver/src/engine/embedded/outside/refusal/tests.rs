@@ -1,3 +1,5 @@
+//! What counts as refusing, and what does not: rules of Docker, of agents and of operators.
+
 use super::*;
 
 /// Docker 20.10's, with an agent's.
