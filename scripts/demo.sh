@@ -61,7 +61,7 @@ trap 'exit 130' INT TERM
 
 build() {
     heading "Building (a few minutes the first time)"
-    cargo build --locked --release -p dockervpp -p memif-rs -p kit --bins --examples
+    cargo build --locked --release -p dockervpp -p memif-rs -p session -p kit --bins --examples
     target=$(target_directory)/release
     # `docker import` of the host's own files: nothing is pulled from anywhere.
     image=$(as_root env DOCKERVPP_TEST_BINARIES="$target" "$target/kit-image" examples)

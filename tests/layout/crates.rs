@@ -37,7 +37,7 @@ const NO_RUNTIME: &[&str] =
 /// Direct dependencies that only the product or the suites may have.
 const PRODUCT_ONLY: &[&str] = &["anyhow", "axum", "clap", "hyper", "miette", "redb", "serde_json"];
 
-fn metadata() -> Value {
+pub(crate) fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked", "--all-features"])
         .args(["--filter-platform", &format!("{}-unknown-linux-gnu", std::env::consts::ARCH)])

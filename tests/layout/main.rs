@@ -4,6 +4,7 @@
 //! A rule that fails prints its own text. To change the architecture is to change this test.
 
 mod crates;
+mod demo;
 mod shim;
 mod sources;
 

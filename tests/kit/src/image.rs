@@ -15,6 +15,9 @@ use anyhow::{Context as _, Result, ensure};
 use crate::process::run;
 use crate::{docker, need, programs};
 
+/// Programs of the image [`Image::examples`], by the names of the examples that they are.
+pub const EXAMPLES: [&str; 4] = ["traffic", "ping_responder", "bridge_two", "probe"];
+
 /// Where the preload library is in images that have it.
 pub const SHIM: &str = "/lib/libvcl_shim.so";
 
@@ -33,7 +36,7 @@ impl Image {
         let mut recipe = Recipe::new("examples")?;
         recipe.program(&programs::netprobe()?, "/bin/netprobe")?;
         recipe.program(&programs::memif_station()?, "/bin/memif-station")?;
-        for example in ["traffic", "ping_responder", "bridge_two", "probe"] {
+        for example in EXAMPLES {
             recipe.program(&programs::example(example)?, &format!("/bin/{example}"))?;
         }
         recipe.build()
