@@ -11,6 +11,7 @@ mod link;
 mod load;
 mod orders;
 mod pace;
+mod rest;
 mod sockets;
 mod stations;
 mod stream;

@@ -12,6 +12,7 @@ use vcl_sys::{
 };
 
 use super::orders::{Meter, tell};
+use super::rest::Rest;
 use super::{Report, Tally};
 
 /// Bytes of one call, as iperf3 has.
@@ -20,8 +21,6 @@ const BUFFER: usize = 128 << 10;
 const FIFO: u32 = 4 << 20;
 /// Longest time until both ends have each other.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// After the end, nothing for so long means that all has come.
-const QUIET: Duration = Duration::from_millis(100);
 
 /// One end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -88,13 +87,14 @@ pub(super) fn receive(end: &VclEnd) -> Result<()> {
     while meter.runs(&tally)? {
         take(&mut tally)?;
     }
-    let mut something_came = Instant::now();
-    while something_came.elapsed() < QUIET {
-        if take(&mut tally)? {
-            something_came = Instant::now();
+    let mut rest = Rest::begins();
+    loop {
+        let began = Instant::now();
+        let found = take(&mut tally)?;
+        if rest.is_over(began, found) {
+            return meter.finish(tally);
         }
     }
-    meter.finish(tally)
 }
 
 fn attach(end: &VclEnd, name: &str) -> Result<vcl_sys::Worker> {

@@ -11,6 +11,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::socket::{Ready, Socket};
 use crate::benchmark::{Rhythm, SocketLoad};
 use crate::worker::orders::{Meter, tell};
+use crate::worker::rest::Rest;
 use crate::worker::{Place, Report, Tally};
 
 /// Bytes of one read.
@@ -19,8 +20,6 @@ const BUFFER: usize = 256 << 10;
 const TURN: usize = 8;
 /// Longest wait: orders from the parent wake nobody.
 const NAP: Duration = Duration::from_millis(5);
-/// After the end, nothing for so long means that all has come.
-const QUIET: Duration = Duration::from_millis(100);
 
 enum Listener {
     Tcp(TcpListener),
@@ -57,30 +56,13 @@ pub(in crate::worker) fn serve(place: &Place, load: SocketLoad) -> Result<()> {
     while meter.runs(&server.tally)? {
         server.turn(&mut events)?;
     }
-    let mut rest = Rest { something_came: Instant::now() };
+    let mut rest = Rest::begins();
     loop {
         let (began, before) = (Instant::now(), server.tally.received_bytes);
         server.turn(&mut events)?;
         if rest.is_over(began, server.tally.received_bytes != before) {
             return meter.finish(server.tally);
         }
-    }
-}
-
-/// What still comes after the end.
-struct Rest {
-    /// The beginning of the last look that found something.
-    something_came: Instant,
-}
-
-impl Rest {
-    /// Whether all has come, after a look. Time in which this process did not run says nothing: only a look
-    /// that *began* long enough after something came, and found nothing, tells.
-    fn is_over(&mut self, began: Instant, found: bool) -> bool {
-        if found {
-            self.something_came = began;
-        }
-        !found && began - self.something_came >= QUIET
     }
 }
 
@@ -202,23 +184,5 @@ impl Connection {
         }
         self.owed.drain(..paid);
         Ok(self.owed.is_empty())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_is_a_look_that_began_late_and_found_nothing() {
-        let start = Instant::now();
-        let mut rest = Rest { something_came: start };
-        let millisecond = Duration::from_millis(1);
-        assert!(!rest.is_over(start + millisecond, false), "too early");
-        // The process did not run for a second; meanwhile bytes came.
-        let late = start + Duration::from_secs(1);
-        assert!(!rest.is_over(late, true));
-        assert!(!rest.is_over(late + millisecond, false));
-        assert!(rest.is_over(late + QUIET, false));
     }
 }
