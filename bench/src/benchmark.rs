@@ -198,8 +198,8 @@ pub(crate) enum Work {
     /// sockperf ping-pong with 64-byte messages over TCP; the round trip of this many thousandths of
     /// the messages.
     PingPong { per_mille: u16 },
-    /// redis-benchmark, `GET`.
-    Redis { clients: u16, pipeline: u16 },
+    /// redis-benchmark, `GET`, so many of them.
+    Redis { clients: u16, pipeline: u16, requests: u32 },
     /// wrk asking nginx for a small page, on connections that stay or one for each request.
     Web { keep_alive: bool },
 }

@@ -20,9 +20,6 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Longest time of one run of a client, in seconds: one that hangs ends the contestant.
 const PATIENCE: &str = "30";
 
-/// Requests of a client that sends one at a time: each takes about a millisecond.
-const LONE_REQUESTS: u32 = 5_000;
-
 /// The address that VPP has.
 pub(super) const ADDRESS: &str = "10.79.0.1";
 
@@ -60,12 +57,7 @@ impl Vcl {
 
     /// Has the client work for about `length`.
     fn drive(&self, length: Duration) -> Result<f64> {
-        let mut line = client_command(self.work, ADDRESS, length);
-        if let Work::Redis { clients: 1, .. } = self.work {
-            let count =
-                line.iter().position(|word| word == "-n").context("a number of requests")?;
-            line[count + 1] = LONE_REQUESTS.to_string();
-        }
+        let line = client_command(self.work, ADDRESS, length);
         let words = ["timeout", PATIENCE].into_iter().chain(line.iter().map(String::as_str));
         let report = run(&mut preloaded(&self.vpp, self.cores.second, words)?)?;
         figure(self.work, &report)

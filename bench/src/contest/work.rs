@@ -29,8 +29,7 @@ pub(super) fn client_command(work: Work, address: &str, length: Duration) -> Vec
         Work::PingPong { .. } => format!(
             "sockperf ping-pong --tcp -i {address} -p 11111 -t {seconds} -m 64 --full-rtt --mps 250000"
         ),
-        Work::Redis { clients, pipeline } => {
-            let requests = if clients == 1 { 50_000 } else { 200_000 };
+        Work::Redis { clients, pipeline, requests } => {
             format!(
                 "redis-benchmark -h {address} -c {clients} -P {pipeline} -n {requests} -t get --csv"
             )
