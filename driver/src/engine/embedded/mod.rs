@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dataplane::control::{self, FdbEntry, VxlanPeer, VxlanStatus};
 use dataplane::{DataplaneError, DomainId, PortConfig, PortId};
 use session::broker::NetworkKey;
-use transport::splice::Splicer;
 
 use self::network::domain_config;
 use self::outside::Outside;
@@ -174,7 +173,7 @@ impl EmbeddedEngine {
 
     /// How published ports of an endpoint are spliced into its sessions, if they can be. What is limited by
     /// frames has to come in frames.
-    fn way_to_sessions(&self, endpoint: &Endpoint) -> Option<(Splicer, outside::Gateways)> {
+    fn way_to_sessions(&self, endpoint: &Endpoint) -> Option<outside::Way> {
         if self.publish == PublishBy::Packets {
             return None;
         }
@@ -183,7 +182,8 @@ impl EmbeddedEngine {
         if limited.into_iter().any(|limit| limit != RateLimit::None) {
             return None;
         }
-        Some((endpoint.outlook().splicer?, gateways(&endpoint.network, &endpoint.spec)))
+        let splicer = endpoint.outlook().splicer?;
+        Some(outside::Way { splicer, gateways: gateways(&endpoint.network, &endpoint.spec) })
     }
 
     fn unpublish(&self, endpoint: &EndpointId) {

@@ -20,18 +20,17 @@ mod refusal;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use dataplane::tap::TapDevice;
-use transport::splice::Splicer;
 
 use self::firewall::Firewall;
 use self::link::GatewayLinks;
 use self::plan::{Gateway, Opening, Plan, Target};
-use self::ports::{CALM, Ports, Way};
+pub(super) use self::ports::Way;
+use self::ports::{CALM, Ports};
 use super::super::attachment::gateway_mac;
 use super::super::{EngineError, PublishedAt};
 use crate::host::conntrack;
@@ -45,9 +44,6 @@ const DOUBT: Duration = Duration::from_mins(1);
 
 /// Between two times that the kernel is told because addresses changed hands.
 const TURN_PAUSE: Duration = Duration::from_millis(50);
-
-/// The addresses of the gateway of an endpoint.
-pub(super) type Gateways = (Option<Ipv4Addr>, Option<Ipv6Addr>);
 
 /// The outside of all networks of an agent.
 #[derive(Debug)]
@@ -178,9 +174,8 @@ impl Outside {
         &self,
         endpoint: &EndpointSpec,
         ports: &[PortMapping],
-        way: Option<(Splicer, Gateways)>,
+        way: Option<Way>,
     ) -> Result<(), EngineError> {
-        let way = way.map(|(splicer, gateways)| Way { splicer, gateways });
         let mut state = self.state();
         if let Some(way) = &way {
             let (turns, id) = (self.turns.clone(), endpoint.id.clone());

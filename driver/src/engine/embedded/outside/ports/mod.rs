@@ -51,10 +51,10 @@ pub(super) struct Ports {
 
 /// How connections are spliced into an endpoint's sessions.
 #[derive(Debug, Clone)]
-pub(super) struct Way {
-    pub(super) splicer: Splicer,
+pub(in super::super) struct Way {
+    pub(in super::super) splicer: Splicer,
     /// Who stands in for clients that cannot be shown.
-    pub(super) gateways: (Option<Ipv4Addr>, Option<Ipv6Addr>),
+    pub(in super::super) gateways: (Option<Ipv4Addr>, Option<Ipv6Addr>),
 }
 
 /// Ports that were claimed for an endpoint and are not its own yet.
