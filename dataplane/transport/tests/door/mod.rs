@@ -2,18 +2,21 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+#[path = "../station/mod.rs"]
+mod station;
+
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
-use session::broker::{Endpoint, Limits, NetworkKey};
+use session::broker::Limits;
 use session::layout::RingSize;
 use session::wire::{Reply, Reuse};
-use stack::{Addressing, Config, Ipv4Config, Ipv6Config};
 use transport::Host;
 use transport::splice::{Door, OpenDoor};
 
+use self::station::station;
 use crate::lab::kernel_stream::patient;
-use crate::lab::{Lab, ipv4, ipv6, mac};
+use crate::lab::{Lab, ipv4};
 use crate::support::{Listening, PATIENCE, Program, World};
 
 /// A program, and a door of the host that leads to its port 80.
@@ -31,27 +34,7 @@ pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
 
 pub(crate) fn site(ring: RingSize, limits: Limits) -> Site {
     let lab = Lab::new(1500);
-    let link = lab.engine.attach_stack(lab.port(1)).expect("attaches");
-    let addressing = Addressing {
-        mac: mac(1),
-        ipv4: Some(Ipv4Config { address: ipv4(1), prefix: 24, gateway: None }),
-        ipv6: Some(Ipv6Config { address: ipv6(1), prefix: 64, gateway: None }),
-        mtu: 1500,
-    };
-    let mut world = World::new();
-    let program = world.endpoint_with(Endpoint {
-        network: NetworkKey(1),
-        ipv4: Some(ipv4(1)),
-        ipv6: Some(ipv6(1)),
-        kernel: false,
-        isolated: false,
-        ring_size: ring,
-        limits,
-    });
-    let broker = world.service.handle();
-    let host = Host::start(program.key, Config::new(addressing, 77), link, None, broker);
-    let host = host.expect("starts");
-    world.service.set_stack(program.key, host.network_stack());
+    let (world, program, host) = station(&lab, lab.port(1), None, None, (ring, limits));
     let chosen = TcpListener::bind("127.0.0.1:0").expect("binds").local_addr().expect("bound");
     let socket = TcpListener::bind(chosen).expect("binds again");
     socket.set_nonblocking(true).expect("a socket");

@@ -2,15 +2,18 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+#[path = "../station/mod.rs"]
+mod station;
+
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
-use session::broker::{Endpoint, Limits, NetworkKey};
+use session::broker::Limits;
 use session::layout::RingSize;
 use session::wire::Reply;
-use stack::{Addressing, Config, Ipv4Config, Ipv6Config};
 use transport::Host;
 
-use crate::lab::{Lab, Namespace, ipv4, ipv6, mac};
+use self::station::station;
+use crate::lab::{Lab, Namespace, ipv4};
 use crate::support::{End, PATIENCE, Program, World, finish_connect, receive};
 
 /// The program is station 1, the kernel station 2.
@@ -36,29 +39,10 @@ fn make(ring: RingSize, names: bool) -> Option<(Site, Option<Namespace>)> {
     let lab = Lab::new(1500);
     let kernel = Namespace::join(&lab, 2)?;
     let port = lab.port(1);
-    let link = lab.engine.attach_stack(port).expect("attaches");
     let beside = if names { Some(Namespace::apart(&lab, 1, port)?) } else { None };
     let (beside, tap) = beside.unzip();
-    let addressing = Addressing {
-        mac: mac(1),
-        ipv4: Some(Ipv4Config { address: ipv4(1), prefix: 24, gateway: Some(ipv4(2)) }),
-        ipv6: Some(Ipv6Config { address: ipv6(1), prefix: 64, gateway: None }),
-        mtu: 1500,
-    };
-    let mut world = World::new();
-    let program = world.endpoint_with(Endpoint {
-        network: NetworkKey(1),
-        ipv4: Some(ipv4(1)),
-        ipv6: Some(ipv6(1)),
-        kernel: false,
-        isolated: false,
-        ring_size: ring,
-        limits: Limits::default(),
-    });
-    let config = Config::new(addressing, 77);
-    let broker = world.service.handle();
-    let host = Host::start(program.key, config, link, tap, broker).expect("starts");
-    world.service.set_stack(program.key, host.network_stack());
+    let limits = (ring, Limits::default());
+    let (world, program, host) = station(&lab, port, tap, Some(ipv4(2)), limits);
     Some((Site { program, world, host, kernel, lab }, beside))
 }
 
