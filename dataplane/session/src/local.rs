@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::copying::Copying;
+
 /// The own positions of one side of a session, and the locks of its two directions.
 ///
 /// The peer may scribble over shared memory, so a side never reads its own positions back from it:
@@ -18,6 +20,8 @@ pub struct Local {
     head: AtomicU64,
     tail: AtomicU64,
     peer_head: AtomicU64,
+    /// How long copies go into the ring.
+    pub(crate) copying: Copying,
 }
 
 impl Local {
@@ -29,6 +33,7 @@ impl Local {
             head: AtomicU64::new(0),
             tail: AtomicU64::new(0),
             peer_head: AtomicU64::new(0),
+            copying: Copying::new(),
         }
     }
 

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use shm::{Mapping, OutOfBounds};
 
 use crate::Local;
+use crate::copying::Way;
 use crate::layout::{Direction, MAGIC, Place, RingSize, Side, VERSION};
 
 /// Tokens that make a socket unwritable whose send buffer has the smallest size (`SO_SNDBUF` 0, which
@@ -268,7 +269,11 @@ impl<'a> Stream<'a> {
                 break;
             }
             let taken = room.min(part);
-            self.copy_in(0, &rest[..taken])?;
+            if taken == CHUNK {
+                self.copy_chunk_in(&rest[..CHUNK])?;
+            } else {
+                self.copy_in(0, &rest[..taken])?;
+            }
             moved.bytes += taken;
             self.show(taken)?;
             if taken < part {
@@ -358,6 +363,24 @@ impl<'a> Stream<'a> {
         self.mapping.write(offset, &data[..first])?;
         if first < data.len() {
             self.mapping.write(self.out.ring(), &data[first..])?;
+        }
+        Ok(())
+    }
+
+    /// Copies a piece of the length [`CHUNK`], for which there is room, after the tail, the way that is faster.
+    fn copy_chunk_in(&self, data: &[u8]) -> Result<(), Broken> {
+        let order = self.local.copying.next();
+        let before = if order.timed { shm::cycles() } else { 0 };
+        match order.way {
+            Way::Ordinary => self.copy_in(0, data)?,
+            Way::Streaming => {
+                let (offset, first) = self.piece(self.out, self.local.tail(), data.len());
+                self.mapping.write_streaming(offset, &data[..first])?;
+                self.mapping.write_streaming(self.out.ring(), &data[first..])?;
+            }
+        }
+        if order.timed {
+            self.local.copying.took(order.way, shm::cycles().wrapping_sub(before));
         }
         Ok(())
     }

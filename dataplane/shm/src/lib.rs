@@ -12,6 +12,7 @@
 //! * `word`: atomics and cells at fixed places of a mapping.
 //! * `socket` (feature `std`): what the kernel copies between a mapping and a socket.
 //! * `copy`: the copy loops; [`Payload`]: what can be copied in.
+//! * [`cycles`](fn@cycles): how long a copy takes.
 //! * [`memfd`]: creating sealed memory, and judging memory that a peer sent.
 //! * `fault` (feature `std`): surviving `SIGBUS` when a peer takes pages away.
 //! * [`signal`]: the publish/arm protocol between a sender and a receiver that may sleep, pure and
@@ -29,6 +30,7 @@ extern crate alloc;
 extern crate std;
 
 mod copy;
+mod cycles;
 #[cfg(feature = "std")]
 pub mod fault;
 mod mapping;
@@ -39,6 +41,7 @@ pub mod signal;
 mod socket;
 mod word;
 
+pub use cycles::cycles;
 pub use mapping::{Mapping, OutOfBounds};
 pub use payload::Payload;
 pub use word::{Cells, SharedU16, SharedU32};

@@ -173,6 +173,19 @@ impl Mapping {
         Ok(())
     }
 
+    /// As [`write`](Self::write), but past the caches, for long pieces: no line is asked for from the processor
+    /// that has it. It pays when that one is far away, and costs when it is near.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`]; nothing is written then.
+    #[inline]
+    pub fn write_streaming(&self, offset: usize, data: &[u8]) -> Result<(), OutOfBounds> {
+        let dst = self.range(offset, data.len())?;
+        // SAFETY: as in `write`; `data` is private memory, so the ranges do not overlap.
+        unsafe { copy::copy_streaming(data.as_ptr(), dst, data.len()) };
+        Ok(())
+    }
+
     /// Copies `len` bytes from `offset` straight into another mapping.
     ///
     /// # Errors
@@ -247,6 +260,14 @@ impl Mapping {
         }
         #[cfg(not(all(target_arch = "x86_64", not(miri))))]
         let _ = offset;
+    }
+
+    /// As [`prefetch`](Self::prefetch), for writing.
+    #[inline]
+    pub fn prefetch_write(&self, offset: usize) {
+        if offset < self.len {
+            copy::prefetch_write(self.base.as_ptr().wrapping_add(offset).cast_const().cast());
+        }
     }
 
     /// Makes every page present, so that running out of memory shows here and not later.

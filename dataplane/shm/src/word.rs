@@ -41,12 +41,6 @@ macro_rules! shared_word {
                 unsafe { <$atomic>::from_ptr(self.word.as_ptr()) }
             }
 
-            /// Asks the processor to fetch the word's cache line for writing.
-            #[inline]
-            pub fn prefetch_write(&self) {
-                crate::copy::prefetch_write(self.word.as_ptr().cast());
-            }
-
             /// Loads the value without ordering anything.
             #[inline]
             pub fn load_relaxed(&self) -> $value {

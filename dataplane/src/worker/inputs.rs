@@ -31,7 +31,7 @@ use crate::worker::fabric::Fabric;
 /// Descriptors taken from one memif queue in a turn, and frames from one queue of a vhost-user device.
 const RING_BURST: usize = 64;
 /// Slots between the frame being switched and the one that the processor fetches.
-const FETCH_AHEAD: usize = 8;
+const FETCH_AHEAD: usize = 16;
 /// Frames taken from one stack in a turn.
 const STACK_BURST: usize = 32;
 /// Frames read from one TAP queue in a turn.

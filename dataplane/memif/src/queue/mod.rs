@@ -5,6 +5,7 @@
 //! what the ring holds, a descriptor is loaded once and checked as a private copy.
 
 mod frame;
+mod guess;
 mod rx;
 mod state;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustix::io::{IoSliceMut, ReadWriteFlags};
 
+use super::guess::Guess;
 use super::{
     Frames, LinkState, MAX_SEGMENTS, Regions, RingFault, Segment, Side, check_alive, check_range,
 };
@@ -32,32 +33,6 @@ pub struct RxQueue {
     /// A fault found behind frames that were still delivered.
     pending_fault: Option<RingFault>,
     next_buffer: Guess,
-}
-
-/// Where the next frame probably is: senders use their buffers in order. Its bytes are then fetched
-/// together with its descriptor and not after it; a wrong guess does no harm.
-#[derive(Debug, Clone, Copy, Default)]
-struct Guess {
-    region: u16,
-    last: u32,
-    next: u32,
-}
-
-impl Guess {
-    #[inline]
-    fn learn(&mut self, segment: &Segment) {
-        let step = segment.offset.wrapping_sub(self.last);
-        self.region = segment.region;
-        self.last = segment.offset;
-        self.next = segment.offset.wrapping_add(step);
-    }
-
-    #[inline]
-    fn fetch(self, regions: &Regions) {
-        if let Some(mapping) = regions.get(usize::from(self.region)) {
-            mapping.prefetch(self.next as usize);
-        }
-    }
 }
 
 /// What [`RxQueue::arm`] found.
