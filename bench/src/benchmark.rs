@@ -96,6 +96,8 @@ pub(crate) enum PeerKind {
     Vpp,
     /// A plain copy through memory: the bound of all that share memory.
     Memory,
+    /// Two TCP stacks in one process: the bound of all that goes through two of them.
+    StackPair,
     /// A subject without what is injected into the other: how the suite tests itself.
     Itself,
 }
@@ -282,6 +284,8 @@ pub(crate) enum Setup {
     MemoryCopy,
     /// Two threads handing one cache line to and fro.
     CacheLine,
+    /// Two TCP stacks of smoltcp's in one process.
+    StackPair,
     /// Something that this suite cannot run.
     Absent { peer: PeerKind, reason: &'static str },
 }

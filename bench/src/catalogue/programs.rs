@@ -88,7 +88,7 @@ fn stream_over_stacks() -> Benchmark {
          pair of smoltcp stacks in one process.",
     )
     .subject(STACK, absent("two agents on one host cannot be joined by this suite yet"))
-    .peer(STACK_BOUND, absent("this suite does not run two smoltcp stacks in one process yet"))
+    .peer(STACK_BOUND, Setup::StackPair)
     .ratio(STACK, STACK_BOUND, Bound::AtLeast(0.3))
 }
 

@@ -16,6 +16,7 @@ mod programs;
 mod reports;
 mod round_trip;
 mod sockets;
+mod stack_pair;
 mod testpmd;
 mod vcl;
 mod vcl_native;
@@ -206,6 +207,7 @@ impl Setup {
                 Attachment::Ours(_) => None,
             },
             Self::MemoryCopy | Self::CacheLine => Some(PeerKind::Memory),
+            Self::StackPair => Some(PeerKind::StackPair),
             Self::Absent { peer, .. } => Some(*peer),
             _ => None,
         }
@@ -278,6 +280,7 @@ impl Setup {
                 Box::new(sockets::Sockets::prepare(joint, load, fixtures)?)
             }
             Self::MemoryCopy => Box::new(memory::MemoryCopy),
+            Self::StackPair => Box::new(stack_pair::StackPair),
             Self::CacheLine => Box::new(line::CacheLine),
             Self::Vcl { work } => Box::new(vcl::Vcl::prepare(work, fixtures.cores)?),
             Self::VclNative => Box::new(vcl_native::VclNative::prepare()?),

@@ -13,6 +13,7 @@ mod orders;
 mod pace;
 mod rest;
 mod sockets;
+mod stack_pair;
 mod stations;
 mod stream;
 mod timing;
@@ -55,6 +56,8 @@ pub(crate) enum Task {
     Copy { into: usize, out: usize },
     /// Hands one cache line to and fro between two threads, each on its CPU.
     Line { first: usize, second: usize },
+    /// Sends through two of smoltcp's stacks on one thread.
+    StackPair { cpu: usize },
     /// Sends over VPP's VCL.
     VclSend { end: VclEnd },
     /// Receives over VPP's VCL.
@@ -198,6 +201,10 @@ pub(crate) fn run(task: &Task) -> Result<()> {
         }
         Task::Copy { into, out } => copy::run(*into, *out),
         Task::Line { first, second } => line::run(*first, *second),
+        Task::StackPair { cpu } => {
+            cores::pin(*cpu)?;
+            stack_pair::run()
+        }
         Task::VclSend { end } => {
             cores::pin(end.cpu)?;
             vcl::send(end)
