@@ -430,6 +430,35 @@ fn transferred(sending: &Process, fetched: &str, megabytes: u64) -> Result<()> {
     Ok(())
 }
 
+/// What a TCP hands down whole is cut by the last device, not at the gateway: forwarding one packet costs as much
+/// as forwarding forty. The network stack of sessions makes no large segments of IPv6 towards the outside.
+#[test]
+fn large_segments_pass_the_gateway_whole() {
+    outside_test(|lab| {
+        let world = World::create(11)?;
+        let outside = world.start(netprobe()?.display(), &["echo", "7000"])?;
+        outside.line_after(0, SOON, "it listens", |line| (line == "listening").then_some(()))?;
+        for (subnet, kind) in [(23, Kind::Tap), (24, Kind::Session), (25, Kind::Veth)] {
+            let network = network(lab, subnet, &["-o", kind.attach()])?;
+            let one = container(kind, &network, &[])?;
+            let [four, six] = world.addresses().map(|it| SocketAddr::new(it, 7000).to_string());
+            let through = if kind == Kind::Session { vec![four] } else { vec![four, six] };
+            for to in through {
+                let ask = |bytes| one.exec_ok(&["netprobe", "ask", "stream", &to, bytes]);
+                wait::until_ok(PATIENCE, "the way is there", || ask("1000"))?;
+                let before = world.sent()?;
+                ask("33554432")?;
+                let after = world.sent()?;
+                let (packets, bytes) = (after.0 - before.0, after.1 - before.1);
+                ensure!(bytes >= 32 << 20, "{kind:?}: {bytes} bytes to {to}");
+                // Acknowledgements of what comes back are among them.
+                ensure!(bytes / packets > 4000, "{kind:?}: {bytes} bytes in {packets} packets to {to}");
+            }
+        }
+        Ok(())
+    });
+}
+
 /// Large segments pass the gateway as they are where both ends have a kernel; the outside has smaller
 /// packets than the network.
 #[test]

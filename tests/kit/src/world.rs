@@ -1,10 +1,11 @@
 //! A host behind the host: what containers find outside, and who comes from there.
 
 use std::fmt::Display;
+use std::fs;
 use std::net::IpAddr;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::process::{Process, run};
 use crate::unique;
@@ -89,6 +90,19 @@ impl World {
         let mtu = mtu.to_string();
         ip(&["link", "set", &self.near, "mtu", &mtu])?;
         self.ip(&["link", "set", "out0", "mtu", &mtu])
+    }
+
+    /// Packets and bytes that the host sent there, as its link counts them: one that is cut later is one.
+    ///
+    /// # Errors
+    /// When the link is gone.
+    pub fn sent(&self) -> Result<(u64, u64)> {
+        let count = |what: &str| {
+            let path = format!("/sys/class/net/{}/statistics/tx_{what}", self.near);
+            let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+            text.trim().parse::<u64>().with_context(|| format!("{path} says {text:?}"))
+        };
+        Ok((count("packets")?, count("bytes")?))
     }
 
     /// A command in there.

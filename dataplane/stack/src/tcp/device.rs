@@ -16,7 +16,12 @@ use crate::headers::{IpInfo, ip_len, low16, write_ethernet};
 use crate::link::Link;
 
 /// Longest IP packet that is made, to be cut on its way.
-pub(super) const LONGEST: usize = 65_535;
+///
+/// Not 65,535: a frame of 65,536 bytes or more, with Ethernet header and VLAN tag, is cut by Linux itself in front of
+/// the next device (`gso_features_check` in `net/core/dev.c`, `GSO_LEGACY_MAX_SIZE`; v6.18), and goes on as 45
+/// packets where it could be one.
+pub(super) const LONGEST: usize = 65_535 - EthernetHeader::LEN - VLAN_TAG;
+const VLAN_TAG: usize = 4;
 
 /// The way from one end of a connection to the other.
 #[derive(Debug, Clone, Copy)]
