@@ -84,6 +84,8 @@ impl Party {
 pub(crate) enum PeerKind {
     /// The kernel's TCP over veth and a bridge, as Docker's bridge driver sets it up.
     DockerBridge,
+    /// The kernel's `vxlan` device on a bridge.
+    KernelVxlan,
     /// The kernel's TCP over its loopback interface.
     Loopback,
     /// The kernel's unix sockets.
@@ -251,6 +253,16 @@ pub(crate) enum Joint {
     UnixSocket,
 }
 
+/// What joins the containers of two hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overlay {
+    /// An agent on each host, a network with `vxlan.peers` and this `attach` option; whether the programs have the
+    /// preload library.
+    Ours { attach: &'static str, shim: bool },
+    /// The kernel's `vxlan` device and a bridge on each host.
+    Kernel,
+}
+
 /// Workload and parameters of a contestant.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Setup {
@@ -278,6 +290,8 @@ pub(crate) enum Setup {
     VclNative,
     /// An unmodified program in a container, and one outside.
     Outside { work: Abroad, joint: Joint },
+    /// iperf3 in containers of two hosts, one stream.
+    Hosts { overlay: Overlay },
     /// A program of this suite over stream sockets.
     Sockets { joint: Joint, load: SocketLoad },
     /// Two threads copying through one ring in shared memory.

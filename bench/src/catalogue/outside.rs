@@ -1,7 +1,7 @@
-//! Containers and the outside.
+//! Containers and the outside: the host, who is behind it, and containers of other hosts.
 
 use super::single;
-use crate::benchmark::{Abroad, Benchmark, Joint, Metric, Setup, Suite};
+use crate::benchmark::{Abroad, Benchmark, Joint, Metric, Overlay, Setup, Suite};
 
 const SESSION: &str = "dockervpp sessions";
 const TAP: &str = "dockervpp, TAP";
@@ -34,7 +34,22 @@ pub(super) fn all() -> Vec<Benchmark> {
              gateway and the host's masquerade; as the receiver counts it.",
             Abroad::Stream,
         ),
+        other_host(),
     ]
+}
+
+fn other_host() -> Benchmark {
+    const KERNEL: &str = "the kernel's vxlan and bridge";
+    let about = "iperf3, one TCP stream from a container on one host to one on another, by VXLAN over UDP and an \
+         MTU of 1450; as the receiver counts it. The hosts are network namespaces that a veth pair joins: \
+         with an agent in each, or with the kernel's own vxlan device on a bridge.";
+    let ours = |attach, shim| Setup::Hosts { overlay: Overlay::Ours { attach, shim } };
+    single("vxlan-stream", Metric::GigabitsPerSecond, Suite::Quick, about)
+        .subject(SESSION, ours("userspace", true))
+        .subject(TAP, ours("auto", false))
+        .peer(KERNEL, Setup::Hosts { overlay: Overlay::Kernel })
+        .shown(SESSION, KERNEL)
+        .shown(TAP, KERNEL)
 }
 
 fn beside_docker(name: &'static str, metric: Metric, about: &str, work: Abroad) -> Benchmark {

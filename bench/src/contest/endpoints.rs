@@ -1,68 +1,40 @@
 //! An agent whose endpoints are made as Docker makes them, over the driver's socket, but without Docker: so
 //! there can be a thousand of them, and only the agent's own time counts.
 
-use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::net::Ipv4Addr;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use kit::agent::{Agent, AgentOptions};
-use kit::{process, unique};
-use serde_json::{Value, json};
+use kit::namespace::Named;
 
+use super::driven::{Driven, Endpoint};
 use super::idle_agent::Rest;
 use super::{Contest, Placement, Plan, Sample};
 
 /// Endpoints that are made and removed in one run.
 const MORE: u32 = 10;
 
+/// The network's subnet.
+const SUBNET: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
+const PREFIX: u8 = 16;
+
 /// An agent that only this contestant speaks to, with one network.
 #[derive(Debug)]
 struct Alone {
-    agent: Agent,
-    _folder: tempfile::TempDir,
+    driven: Driven,
     /// The network's id, and what the endpoints' ids begin with: links on the host have names made of them.
     prefix: String,
-    /// Names of the namespaces that stand for containers.
-    namespaces: Vec<String>,
+    /// The namespaces that stand for containers.
+    namespaces: Vec<Named>,
 }
 
 impl Alone {
     /// Starts one with so many endpoints.
     fn start(attach: &str, endpoints: u32) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("dvt-").tempdir()?;
-        // What an agent has made it knows by the name of its driver, which the socket gives it: two that
-        // share a name would remove each other's links.
-        let socket = format!("{}.sock", unique("driver"));
-        let agent = Agent::start(AgentOptions {
-            plugin_socket: Some(folder.path().join(socket)),
-            // There is no Docker that knows these networks.
-            arguments: ["--docker-socket", "none"].map(str::to_owned).to_vec(),
-            own_group: true,
-            ..AgentOptions::default()
-        })?;
+        let driven = Driven::start(None)?;
         let prefix: String = (0..6).map(|_| fastrand::char('g'..='z')).collect();
-        let mut alone = Self { agent, _folder: folder, prefix, namespaces: Vec::new() };
-        alone.call(
-            "CreateNetwork",
-            &json!({
-                "NetworkID": alone.prefix,
-                "Options": {
-                    "com.docker.network.enable_ipv6": false,
-                    "com.docker.network.internal": true,
-                    "com.docker.network.generic": {"attach": attach},
-                },
-                "IPv4Data": [{
-                    "AddressSpace": "LocalDefault",
-                    "Pool": "198.18.0.0/16",
-                    "Gateway": "198.18.0.1/16",
-                }],
-                "IPv6Data": [],
-            }),
-        )?;
+        driven.create_network(&prefix, SUBNET, PREFIX, &[("attach", attach)])?;
+        let mut alone = Self { driven, prefix, namespaces: Vec::new() };
         for number in 0..endpoints {
             alone.add_namespace()?;
             alone.add(number)?;
@@ -72,36 +44,20 @@ impl Alone {
 
     /// A namespace for the next endpoint.
     fn add_namespace(&mut self) -> Result<()> {
-        let name = unique("ns");
-        process::run(Command::new("ip").args(["netns", "add", &name]))?;
-        self.namespaces.push(name);
+        self.namespaces.push(Named::create("ns")?);
         Ok(())
     }
 
     /// Makes an endpoint and joins it to the namespace of its number.
     fn add(&self, number: u32) -> Result<()> {
-        let [_, _, third, fourth] = (number + 2).to_be_bytes();
-        let id = self.id(number);
         let namespace = self.namespaces.get(number as usize).context("each has a namespace")?;
-        self.call(
-            "CreateEndpoint",
-            &json!({
-                "NetworkID": self.prefix,
-                "EndpointID": id,
-                "Interface": {
-                    "Address": format!("198.18.{third}.{fourth}/16"),
-                    "AddressIPv6": "",
-                    "MacAddress": "",
-                },
-                "Options": {},
-            }),
-        )?;
-        let sandbox = format!("/run/netns/{namespace}");
-        let join = json!({
-            "NetworkID": self.prefix, "EndpointID": id, "SandboxKey": sandbox, "Options": {},
-        });
-        self.call("Join", &join)?;
-        Ok(())
+        let endpoint = Endpoint {
+            network: &self.prefix,
+            id: &self.id(number),
+            address: Ipv4Addr::from(u32::from(SUBNET) + number + 2),
+            prefix: PREFIX,
+        };
+        self.driven.add(&endpoint, namespace).map(drop)
     }
 
     fn id(&self, number: u32) -> String {
@@ -109,19 +65,11 @@ impl Alone {
     }
 
     fn remove(&self, number: u32) -> Result<()> {
-        let endpoint = json!({"NetworkID": self.prefix, "EndpointID": self.id(number)});
-        self.call("Leave", &endpoint)?;
-        self.call("DeleteEndpoint", &endpoint)?;
-        Ok(())
-    }
-
-    fn call(&self, method: &str, body: &Value) -> Result<Value> {
-        post(self.agent.plugin_socket(), method, body)
-            .with_context(|| format!("NetworkDriver.{method} {body}"))
+        self.driven.remove(&self.prefix, &self.id(number))
     }
 
     fn has(&self, endpoints: usize) -> Result<()> {
-        let shown = self.agent.list("endpoints")?.len();
+        let shown = self.driven.agent().list("endpoints")?.len();
         ensure!(shown == endpoints, "the agent has {shown} endpoints, not {endpoints}");
         Ok(())
     }
@@ -133,34 +81,8 @@ impl Drop for Alone {
             // One that was never made is no endpoint.
             let _ = self.remove(number);
         }
-        let _ = self.call("DeleteNetwork", &json!({"NetworkID": self.prefix}));
-        for name in &self.namespaces {
-            let deleted = process::run(Command::new("ip").args(["netns", "delete", name]));
-            if deleted.is_err() && fs::exists(format!("/run/netns/{name}")).unwrap_or(true) {
-                eprintln!("left behind: network namespace {name}");
-            }
-        }
+        let _ = self.driven.delete_network(&self.prefix);
     }
-}
-
-/// One call of Docker's plugin protocol: HTTP over a unix socket; an error is a body with `Err`.
-fn post(socket: &Path, method: &str, body: &Value) -> Result<Value> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let body = body.to_string();
-    write!(
-        stream,
-        "POST /NetworkDriver.{method} HTTP/1.1\r\nHost: plugin\r\n\
-         Accept: application/vnd.docker.plugins.v1.2+json\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{body}",
-        body.len()
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (_, body) = answer.split_once("\r\n\r\n").context("an answer has a head")?;
-    let answer: Value = serde_json::from_str(body).with_context(|| format!("not JSON: {body}"))?;
-    ensure!(answer.get("Err").is_none(), "{}", answer["Err"]);
-    Ok(answer)
 }
 
 /// The time for more endpoints.
@@ -230,7 +152,7 @@ impl Contest for Footprint {
 
     fn run(&mut self, plan: &Plan) -> Result<Sample> {
         let question = || self.alone.has(self.endpoints as usize);
-        let rest = Rest::watch(&self.alone.agent, plan, question)?;
+        let rest = Rest::watch(self.alone.driven.agent(), plan, question)?;
         let sample = Sample::new(rest.resident_mebibytes, rest.details())?;
         Ok(sample.with([("% of a core", rest.per_cent)]))
     }

@@ -4,8 +4,10 @@ mod bridge;
 mod containers;
 mod control_group;
 mod docker_run;
+mod driven;
 mod endpoints;
 mod frames;
+mod hosts;
 mod idle_agent;
 mod line;
 mod memory;
@@ -33,7 +35,9 @@ use kit::need::Need;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::benchmark::{Attachment, Frames, Joint, Metric, PeerKind, Program, Setup, Switch};
+use crate::benchmark::{
+    Attachment, Frames, Joint, Metric, Overlay, PeerKind, Program, Setup, Switch,
+};
 use crate::cores::Cores;
 use crate::cpu_time;
 use crate::latency::Latencies;
@@ -206,6 +210,7 @@ impl Setup {
                 Attachment::Bridge => Some(PeerKind::DockerBridge),
                 Attachment::Ours(_) => None,
             },
+            Self::Hosts { overlay: Overlay::Kernel } => Some(PeerKind::KernelVxlan),
             Self::MemoryCopy | Self::CacheLine => Some(PeerKind::Memory),
             Self::StackPair => Some(PeerKind::StackPair),
             Self::Absent { peer, .. } => Some(*peer),
@@ -225,6 +230,7 @@ impl Setup {
                 &[Need::Root, Need::Docker, Need::Tun, Need::Busybox]
             }
             Self::Endpoints { .. } | Self::Footprint { .. } => &[Need::Root, Need::Tun],
+            Self::Hosts { .. } => &[Need::Root, Need::Tun, Need::SessionPrograms],
             Self::DockerRun { .. } => &[Need::Docker, Need::Busybox],
             Self::Programs { joint: Joint::DockerBridge, .. }
             | Self::Sockets { joint: Joint::DockerBridge, .. } => {
@@ -276,6 +282,7 @@ impl Setup {
             Self::Outside { work, joint } => {
                 Box::new(outside::Outside::prepare(work, joint, fixtures)?)
             }
+            Self::Hosts { overlay } => Box::new(hosts::Hosts::prepare(overlay, fixtures.cores)?),
             Self::Sockets { joint, load } => {
                 Box::new(sockets::Sockets::prepare(joint, load, fixtures)?)
             }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::namespace::in_namespace;
 use crate::process::{Process, run};
 use crate::vpp::{Vpp, VppOptions};
 use crate::{Engine, programs, unique, wait};
@@ -34,6 +35,8 @@ pub struct AgentOptions {
     /// A process group of its own: what the terminal sends on Ctrl-C goes to its parent alone, which
     /// then ends it in its own time.
     pub own_group: bool,
+    /// The network namespace that it runs in, if not that of its parent: one that `ip netns` has made.
+    pub namespace: Option<String>,
     /// The network namespace of its VPP, if the suites run on VPP: one that `ip netns` has made.
     pub vpp_namespace: Option<String>,
 }
@@ -112,7 +115,7 @@ impl Agent {
     pub fn launch(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "the agent runs");
         let program = self.options.program.clone().map_or_else(programs::agent, Ok)?;
-        let mut command = Command::new(program);
+        let mut command = in_namespace(self.options.namespace.as_deref(), &program);
         command
             .args(["serve", "--config", "/dev/null", "--engine", Engine::under_test().name()])
             .arg("--plugin-socket")

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
+use crate::namespace::in_namespace;
 use crate::process::Process;
 use crate::wait;
 
@@ -227,15 +228,7 @@ impl Vpp {
 fn launch(files: &Files, folder: &Path, options: &VppOptions) -> Result<Process> {
     let configuration = folder.join("startup.conf");
     fs::write(&configuration, startup(folder, options))?;
-    let mut command = match &options.namespace {
-        // It becomes VPP: nothing is between this process and it.
-        Some(namespace) => {
-            let mut command = Command::new("nsenter");
-            command.arg(format!("--net=/run/netns/{namespace}")).arg(&files.daemon);
-            command
-        }
-        None => Command::new(&files.daemon),
-    };
+    let mut command = in_namespace(options.namespace.as_deref(), &files.daemon);
     command.arg("-c").arg(&configuration);
     Process::start("vpp", &mut command)
 }

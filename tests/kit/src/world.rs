@@ -7,14 +7,14 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::process::{Process, run};
-use crate::unique;
+use crate::namespace::{Named, ip};
+use crate::process::Process;
 
 /// A network namespace with one interface, at the other end of which is the host. It knows no way to
 /// anybody behind the host. Dropping it removes it.
 #[derive(Debug)]
 pub struct World {
-    namespace: String,
+    namespace: Named,
     near: String,
     subnet: u8,
 }
@@ -26,18 +26,16 @@ impl World {
     /// When the host does not make it.
     pub fn create(subnet: u8) -> Result<Self> {
         let near = format!("dvout{subnet}");
-        let world = Self { namespace: unique("world"), near, subnet };
+        let world = Self { namespace: Named::create("world")?, near, subnet };
         let Self { namespace, near, .. } = &world;
-        ip(&["netns", "add", namespace])?;
-        let peer = ["type", "veth", "peer", "name", "out0", "netns", namespace];
+        let peer = ["type", "veth", "peer", "name", "out0", "netns", namespace.name()];
         ip(&[&["link", "add", near], &peer[..]].concat())?;
         for (address, prefix) in world.host().into_iter().zip(["24", "64"]) {
             ip(&["address", "add", &format!("{address}/{prefix}"), "dev", near, "nodad"])?;
         }
         ip(&["link", "set", near, "up"])?;
-        world.ip(&["link", "set", "lo", "up"])?;
         for (address, prefix) in world.addresses().into_iter().zip(["24", "64"]) {
-            world.ip(&[
+            world.namespace.ip(&[
                 "address",
                 "add",
                 &format!("{address}/{prefix}"),
@@ -46,7 +44,7 @@ impl World {
                 "nodad",
             ])?;
         }
-        world.ip(&["link", "set", "out0", "up"])?;
+        world.namespace.ip(&["link", "set", "out0", "up"])?;
         Ok(world)
     }
 
@@ -79,7 +77,7 @@ impl World {
     pub fn learn(&self, subnet: &str) -> Result<()> {
         let [four, six] = self.host().map(|address| address.to_string());
         let via = if subnet.contains(':') { six } else { four };
-        self.ip(&["route", "add", subnet, "via", &via])
+        self.namespace.ip(&["route", "add", subnet, "via", &via])
     }
 
     /// Makes the way there narrower: packets of at most `mtu` bytes.
@@ -89,7 +87,7 @@ impl World {
     pub fn narrow(&self, mtu: u16) -> Result<()> {
         let mtu = mtu.to_string();
         ip(&["link", "set", &self.near, "mtu", &mtu])?;
-        self.ip(&["link", "set", "out0", "mtu", &mtu])
+        self.namespace.ip(&["link", "set", "out0", "mtu", &mtu])
     }
 
     /// Packets and bytes that the host sent there, as its link counts them: one that is cut later is one.
@@ -107,9 +105,7 @@ impl World {
 
     /// A command in there.
     pub fn command(&self, program: impl Display, arguments: &[&str]) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace, &program.to_string()]).args(arguments);
-        command
+        self.namespace.command(program, arguments)
     }
 
     /// Starts a program in there.
@@ -117,22 +113,14 @@ impl World {
     /// # Errors
     /// When it does not start.
     pub fn start(&self, program: impl Display, arguments: &[&str]) -> Result<Process> {
-        Process::start(format!("{program} outside"), &mut self.command(&program, arguments))
-    }
-
-    fn ip(&self, arguments: &[&str]) -> Result<()> {
-        ip(&[&["-n", &self.namespace], arguments].concat())
+        self.namespace.start(program, arguments)
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        // What was not made cannot be removed; the link goes with its other end as well.
+        // What was not made cannot be removed. The link goes with its other end as well, but later than the
+        // namespace: until then nobody could make a world of this number.
         let _ = ip(&["link", "delete", &self.near]);
-        let _ = ip(&["netns", "delete", &self.namespace]);
     }
-}
-
-fn ip(arguments: &[&str]) -> Result<()> {
-    run(Command::new("ip").args(arguments)).map(drop)
 }
