@@ -30,6 +30,7 @@ pub mod control;
 pub mod counters;
 pub mod gateway;
 pub mod mac;
+mod messages;
 pub mod offload;
 pub mod packet;
 pub mod packet_socket;

@@ -26,6 +26,8 @@ const PURE: &[&str] = &[
     "dataplane/src/counters.rs",
     "dataplane/src/gateway",
     "dataplane/src/mac.rs",
+    "dataplane/src/messages/control.rs",
+    "dataplane/src/messages/name.rs",
     "dataplane/src/offload",
     "dataplane/src/packet",
     "dataplane/src/packet_socket/unpack.rs",
@@ -112,14 +114,16 @@ const IMPURE: &[&str] = &[
 ];
 
 /// Where `unsafe` may stand: shared memory, the TAP's ioctl and `io_uring` pushes, calls about packet sockets, calls
-/// that send and receive many datagrams, libvppcom's functions,
+/// that send and receive many messages, libvppcom's functions,
 /// the preload library, whose every call takes pointers of the program, and the program that makes the
 /// C library's calls to compare what comes of them.
 const UNSAFE: &[&str] = &[
     "dataplane/shm/",
+    "dataplane/src/messages/option.rs",
+    "dataplane/src/messages/receive.rs",
+    "dataplane/src/messages/send.rs",
     "dataplane/src/packet_socket/",
     "dataplane/src/tap/",
-    "dataplane/src/vxlan/mmsg.rs",
     "vcl-sys/src/calls.rs",
     "vcl-sys/src/library.rs",
     "vcl-sys/src/symbols.rs",

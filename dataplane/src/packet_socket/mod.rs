@@ -11,7 +11,6 @@
 
 mod features;
 mod reader;
-mod receive;
 mod socket;
 mod unpack;
 

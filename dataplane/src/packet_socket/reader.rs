@@ -6,18 +6,17 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 
 use super::PacketSocket;
-use super::receive::{MOST, receive};
-use super::unpack::{Control, HEADER, unpack};
+use super::unpack::{HEADER, unpack};
+use crate::messages::{BATCH, Incoming, Senders, receive};
 use crate::offload::{BadOffload, VirtioNetHeader};
 
 /// Reads bursts of frames from any packet socket; one per worker thread.
 #[derive(Debug)]
 pub struct PacketReader {
-    /// [`MOST`] buffers of `stride` bytes. Untouched ones cost no memory.
+    /// [`BATCH`] buffers of `stride` bytes. Untouched ones cost no memory.
     buffers: Box<[u8]>,
     stride: usize,
-    controls: [Control; MOST],
-    lengths: [usize; MOST],
+    messages: [Incoming; BATCH],
 }
 
 impl PacketReader {
@@ -26,10 +25,9 @@ impl PacketReader {
     pub fn new(buffer_len: usize) -> Self {
         let stride = buffer_len.max(HEADER).next_multiple_of(CACHE_LINE);
         Self {
-            buffers: vec![0; MOST * stride].into_boxed_slice(),
+            buffers: vec![0; BATCH * stride].into_boxed_slice(),
             stride,
-            controls: [Control::EMPTY; MOST],
-            lengths: [0; MOST],
+            messages: [Incoming::EMPTY; BATCH],
         }
     }
 
@@ -38,18 +36,19 @@ impl PacketReader {
     /// # Errors
     /// The kernel's; the link is gone, say. Nothing to read is no error, and neither is a link that is down.
     pub fn read_burst(&mut self, socket: &PacketSocket) -> io::Result<PacketBurst<'_>> {
-        let Self { buffers, stride, controls, lengths } = self;
-        let (count, end) = match receive(socket.as_fd(), buffers, *stride, controls, lengths) {
+        let Self { buffers, stride, messages } = self;
+        let received = receive(socket.as_fd(), Senders::Unnamed, buffers, *stride, messages);
+        let (count, end) = match received {
             // Also of a batch that ended early: the reason may be an error, which the next call says.
             Ok(count) => (count, End::More),
             Err(Errno::AGAIN) => (0, End::Drained),
             // A frame whose offloads the header cannot name was taken out of the queue (`packet_rcv_vnet`).
             Err(Errno::INVAL) => (0, End::Unnamed),
             // Said once; frames that came before still wait.
-            Err(Errno::NETDOWN | Errno::INTR) => (0, End::More),
+            Err(Errno::NETDOWN) => (0, End::More),
             Err(errno) => return Err(errno.into()),
         };
-        let messages = buffers.chunks_exact_mut(*stride).zip(&*lengths).zip(&*controls);
+        let messages = buffers.chunks_exact_mut(*stride).zip(&*messages);
         Ok(PacketBurst { messages: messages.take(count), end })
     }
 }
@@ -63,10 +62,8 @@ enum End {
     Unnamed,
 }
 
-type Messages<'a> = std::iter::Zip<
-    std::iter::Zip<std::slice::ChunksExactMut<'a, u8>, std::slice::Iter<'a, usize>>,
-    std::slice::Iter<'a, Control>,
->;
+type Messages<'a> =
+    std::iter::Zip<std::slice::ChunksExactMut<'a, u8>, std::slice::Iter<'a, Incoming>>;
 
 /// The frames of a burst, in the order of the queue.
 #[derive(Debug)]
@@ -92,8 +89,8 @@ impl<'a> Iterator for PacketBurst<'a> {
     type Item = (Result<VirtioNetHeader, BadOffload>, &'a mut [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let ((buffer, length), control) = self.messages.next()?;
-        Some(unpack(buffer, *length, control))
+        let (buffer, message) = self.messages.next()?;
+        Some(unpack(buffer, message.length, &message.control))
     }
 }
 

@@ -11,6 +11,8 @@ use rustix::net::sockopt::{
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
+use crate::messages::enable;
+
 /// Bytes of frames, as the kernel counts its own memory for them, that may wait for the agent, and as many that
 /// may wait for the receiver's kernel. The kernel doubles the number. Memory is used only while frames wait; the
 /// default would hold three large segments.
@@ -107,21 +109,8 @@ impl PacketSocket {
     }
 
     fn enable(&self, option: libc::c_int, what: &'static str) -> Result<(), PacketSocketError> {
-        let on: libc::c_int = 1;
-        // SAFETY: the option takes an `int`, which the kernel reads before the call returns.
-        let outcome = unsafe {
-            libc::setsockopt(
-                self.fd.as_raw_fd(),
-                libc::SOL_PACKET,
-                option,
-                (&raw const on).cast(),
-                size::<libc::c_int>(),
-            )
-        };
-        if outcome == 0 {
-            return Ok(());
-        }
-        Err(PacketSocketError::Unsupported { what, source: io::Error::last_os_error() })
+        enable(self.fd.as_fd(), libc::SOL_PACKET, option)
+            .map_err(|errno| PacketSocketError::Unsupported { what, source: errno.into() })
     }
 
     fn bind(&self, index: u32) -> Result<(), PacketSocketError> {

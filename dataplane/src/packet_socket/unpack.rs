@@ -1,6 +1,7 @@
 //! A message of a packet socket, taken apart: header, frame, and the VLAN tag that the kernel took out of it.
 //! Pure.
 
+use crate::messages::Control;
 use crate::offload::{BadOffload, Checksum, VirtioNetHeader};
 
 /// Bytes of the header in front of a frame.
@@ -10,35 +11,22 @@ const TAG: u16 = 4;
 /// Destination and source of a frame, behind which its tag stands.
 const ADDRESSES: usize = 12;
 
-/// Room for what comes beside a message: one control message with a `struct tpacket_auxdata`.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(8))]
-pub(super) struct Control(pub(super) [u8; 64]);
-
-impl Control {
-    pub(super) const EMPTY: Self = Self([0; 64]);
-
-    /// The tag that was taken out of the frame, as it stands in one.
-    pub(super) fn tag(&self) -> Option<[u8; TAG as usize]> {
-        let (header, data) = self.0.split_at(size_of::<usize>() + 8);
-        let (_, kind) = header.split_at(size_of::<usize>());
-        if word(kind, 0)? != SOL_PACKET || word(kind, 4)? != PACKET_AUXDATA {
-            return None;
-        }
-        let status = word(data, 0)?;
-        if status & TP_STATUS_VLAN_VALID == 0 {
-            return None;
-        }
-        let half = |at: usize| data.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes);
-        // Kernels before 3.14 say no type.
-        let kind = if status & TP_STATUS_VLAN_TPID_VALID != 0 { half(18)? } else { 0x8100 };
-        let ([a, b], [c, d]) = (kind.to_be_bytes(), half(16)?.to_be_bytes());
-        Some([a, b, c, d])
+/// The tag that was taken out of a frame, as it stands in one, from the `struct tpacket_auxdata` beside it.
+fn tag(control: &Control) -> Option<[u8; TAG as usize]> {
+    let data = control.data(SOL_PACKET, PACKET_AUXDATA)?;
+    let status = word(data, 0)?;
+    if status & TP_STATUS_VLAN_VALID == 0 {
+        return None;
     }
+    let half = |at: usize| data.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes);
+    // Kernels before 3.14 say no type.
+    let kind = if status & TP_STATUS_VLAN_TPID_VALID != 0 { half(18)? } else { 0x8100 };
+    let ([a, b], [c, d]) = (kind.to_be_bytes(), half(16)?.to_be_bytes());
+    Some([a, b, c, d])
 }
 
-const SOL_PACKET: u32 = 263;
-const PACKET_AUXDATA: u32 = 8;
+const SOL_PACKET: i32 = 263;
+const PACKET_AUXDATA: i32 = 8;
 const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
 const TP_STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
 
@@ -60,7 +48,7 @@ pub(super) fn unpack<'a>(
     if length < HEADER + ADDRESSES {
         return (header, message.get_mut(HEADER..).unwrap_or_default());
     }
-    let Some(tag) = control.tag() else { return (header, &mut message[HEADER..]) };
+    let Some(tag) = tag(control) else { return (header, &mut message[HEADER..]) };
     // The addresses move over the end of the header, which has been read.
     let frame = &mut message[HEADER - usize::from(TAG)..];
     frame.copy_within(usize::from(TAG)..usize::from(TAG) + ADDRESSES, 0);
@@ -83,19 +71,9 @@ mod tests {
 
     /// As a kernel of this machine writes it.
     fn control(status: u32, tci: u16, kind: u16) -> Control {
-        let mut control = Control::EMPTY;
-        let parts = [
-            &36usize.to_ne_bytes()[..],
-            &SOL_PACKET.to_ne_bytes(),
-            &PACKET_AUXDATA.to_ne_bytes(),
-            &status.to_ne_bytes(),
-            &[0; 12],
-            &tci.to_ne_bytes(),
-            &kind.to_ne_bytes(),
-        ]
-        .concat();
-        control.0[..parts.len()].copy_from_slice(&parts);
-        control
+        let parts =
+            [&status.to_ne_bytes()[..], &[0; 12], &tci.to_ne_bytes(), &kind.to_ne_bytes()].concat();
+        Control::of(SOL_PACKET, PACKET_AUXDATA, &parts)
     }
 
     fn message(header: VirtioNetHeader, frame: &[u8]) -> Vec<u8> {
@@ -106,11 +84,11 @@ mod tests {
     fn the_tag_is_told_by_its_status() {
         let user = 1;
         let valid = TP_STATUS_VLAN_VALID | TP_STATUS_VLAN_TPID_VALID | user;
-        assert_eq!(control(valid, 5, 0x8100).tag(), Some([0x81, 0, 0, 5]));
-        assert_eq!(control(valid, 0x2fff, 0x88a8).tag(), Some([0x88, 0xa8, 0x2f, 0xff]));
-        assert_eq!(control(TP_STATUS_VLAN_VALID, 7, 0).tag(), Some([0x81, 0, 0, 7]));
-        assert_eq!(control(user, 5, 0x8100).tag(), None);
-        assert_eq!(Control::EMPTY.tag(), None);
+        assert_eq!(tag(&control(valid, 5, 0x8100)), Some([0x81, 0, 0, 5]));
+        assert_eq!(tag(&control(valid, 0x2fff, 0x88a8)), Some([0x88, 0xa8, 0x2f, 0xff]));
+        assert_eq!(tag(&control(TP_STATUS_VLAN_VALID, 7, 0)), Some([0x81, 0, 0, 7]));
+        assert_eq!(tag(&control(user, 5, 0x8100)), None);
+        assert_eq!(tag(&Control::EMPTY), None);
     }
 
     #[test]
@@ -156,9 +134,9 @@ mod tests {
         #[test]
         fn any_bytes_are_taken_apart_without_panic(
             mut bytes in proptest::collection::vec(any::<u8>(), 10..64),
-            beside in proptest::collection::vec(any::<u8>(), 64), length in 0usize..100,
+            beside in proptest::collection::vec(any::<u8>(), 0..24), length in 0usize..100,
         ) {
-            let control = Control(beside.try_into().unwrap());
+            let control = Control::of(SOL_PACKET, PACKET_AUXDATA, &beside);
             let _ = unpack(&mut bytes, length, &control);
         }
     }

@@ -6,15 +6,15 @@
 //! * `pending`: what a sender left undone, pure.
 //! * `outbox`: frames that wait to be sent, put together so that one system call takes many, pure.
 //! * `socket`: the UDP sockets of one local address.
-//! * `mmsg`: sending and receiving many datagrams in one call.
+//! * `datagrams`: many of one flow in one message.
 //! * [`underlay`]: what the host's kernel says of the way to a peer.
 //!
 //! Each peer is a port of the bridge domain, so that learning, flooding, limits, counters and captures are
 //! those of any port. The socket belongs to the worker of its domains.
 
 mod claims;
+mod datagrams;
 pub mod header;
-mod mmsg;
 mod outbox;
 pub mod peers;
 mod pending;
@@ -24,8 +24,8 @@ pub mod underlay;
 use std::net::{IpAddr, SocketAddr};
 
 pub(crate) use self::claims::Claims;
+pub(crate) use self::datagrams::Datagram;
 pub use self::header::Vni;
-pub(crate) use self::mmsg::Datagram;
 pub(crate) use self::outbox::{Outbox, Refused};
 pub use self::peers::{MAX_PEERS, Peer, PeersError};
 pub(crate) use self::pending::offload as pending_offload;

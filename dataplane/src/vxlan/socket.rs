@@ -14,16 +14,15 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::mmsg::{self, BATCH, Datagram, Outgoing};
+use super::datagrams::{Datagram, Inbox, outgoing};
 use super::outbox::{Message, Outbox, SOURCE_PORTS};
 use super::{Peer, VtepAddress};
 use crate::DropReason;
 use crate::bridge::PortSlot;
+use crate::messages::{Outgoing, send};
 
 /// Bytes that wait in a socket while the worker is busy, or the link is.
 const BUFFER: usize = 8 << 20;
-/// Room for the largest datagram, and for merged ones.
-const STRIDE: usize = 1 << 16;
 
 /// The sockets that send.
 #[derive(Debug)]
@@ -36,9 +35,7 @@ pub(crate) struct Sockets {
 #[derive(Debug)]
 pub(crate) struct Receiver {
     socket: OwnedFd,
-    /// Untouched ones cost no memory.
-    buffers: Box<[u8]>,
-    received: Vec<Datagram>,
+    inbox: Inbox,
 }
 
 /// What addresses a socket takes.
@@ -69,14 +66,10 @@ impl Sockets {
         };
         let _ = sockopt::set_socket_recv_buffer_size_force(&receiver, BUFFER)
             .or_else(|_| sockopt::set_socket_recv_buffer_size(&receiver, BUFFER));
-        mmsg::merge(receiver.as_fd())?;
+        Inbox::merge(receiver.as_fd())?;
         let senders: Result<_, Errno> =
             (0..SOURCE_PORTS).map(|_| sender(family, local.ip)).collect();
-        let receiver = Receiver {
-            socket: receiver,
-            buffers: vec![0; BATCH * STRIDE].into_boxed_slice(),
-            received: Vec::with_capacity(BATCH),
-        };
+        let receiver = Receiver { socket: receiver, inbox: Inbox::new() };
         Ok((Self { senders: senders?, family }, receiver))
     }
 
@@ -112,14 +105,15 @@ impl Sockets {
                     continue;
                 };
                 let segment = u16::try_from(message.segment).ok().filter(|_| message.count > 1);
-                batch.push(Outgoing { to, bytes: outbox.bytes(message), segment });
+                batch.push(outgoing(to, outbox.bytes(message), segment));
                 ready.push(message);
             }
-            mmsg::send(sender.as_fd(), &batch, |at, outcome| match outcome {
+            send(sender.as_fd(), &batch, |at, outcome| match outcome {
                 // What carries the datagrams cannot compute checksums, without which none are cut.
-                Err(Errno::IO | Errno::INVAL | Errno::OPNOTSUPP) if batch[at].segment.is_some() => {
+                Err(Errno::IO | Errno::INVAL | Errno::OPNOTSUPP) if batch[at].control.is_some() => {
                     whole = false;
-                    report(ready[at], send_apart(sender.as_fd(), batch[at]));
+                    let apart = send_apart(sender.as_fd(), batch[at], ready[at].segment);
+                    report(ready[at], apart);
                 }
                 outcome => report(ready[at], outcome.map_err(reason)),
             });
@@ -140,17 +134,12 @@ impl Receiver {
     /// # Errors
     /// The kernel's.
     pub(crate) fn receive(&mut self) -> Result<bool, Errno> {
-        mmsg::receive(self.socket.as_fd(), &mut self.buffers, STRIDE, &mut self.received)?;
-        Ok(self.received.len() == BATCH)
+        self.inbox.receive(self.socket.as_fd())
     }
 
     /// What was received, and its bytes.
     pub(crate) fn datagrams(&mut self) -> impl Iterator<Item = (Datagram, &mut [u8])> {
-        let buffers = self.buffers.chunks_exact_mut(STRIDE);
-        self.received.iter().zip(buffers).map(|(datagram, buffer)| {
-            let length = datagram.length.min(buffer.len());
-            (*datagram, &mut buffer[..length])
-        })
+        self.inbox.datagrams()
     }
 }
 
@@ -161,12 +150,15 @@ impl AsFd for Receiver {
 }
 
 /// The datagrams of a message one by one; the first failure is that of the message.
-fn send_apart(sender: BorrowedFd<'_>, message: Outgoing<'_>) -> Result<(), DropReason> {
-    let segment = usize::from(message.segment.unwrap_or(u16::MAX)).max(1);
+fn send_apart(
+    sender: BorrowedFd<'_>,
+    message: Outgoing<'_>,
+    segment: usize,
+) -> Result<(), DropReason> {
     let pieces = message.bytes.chunks(segment);
-    let pieces: Vec<_> = pieces.map(|bytes| Outgoing { bytes, segment: None, ..message }).collect();
+    let pieces: Vec<_> = pieces.map(|bytes| outgoing(message.to, bytes, None)).collect();
     let mut outcome = Ok(());
-    mmsg::send(sender, &pieces, |_, sent| {
+    send(sender, &pieces, |_, sent| {
         if let (Ok(()), Err(error)) = (outcome, sent) {
             outcome = Err(reason(error));
         }
