@@ -9,6 +9,7 @@ mod containers;
 mod counting;
 mod failures;
 mod guest;
+mod published;
 mod spoofing;
 mod verified;
 mod vhost_user;
