@@ -3,4 +3,5 @@
 mod deb;
 mod made;
 mod plugin;
+mod pulse;
 mod upgrade;

@@ -1,4 +1,4 @@
-//! The managed plugin: pushed to a registry, installed from it, used by containers of every kind, disabled and
+//! The managed plugin: pushed to a registry, installed from it, used by containers of every kind, killed, disabled and
 //! upgraded under them, and removed.
 
 use std::collections::BTreeSet;
@@ -8,16 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use kit::docker::{RunOptions, docker};
 use kit::lab::Turn;
 use kit::need::{self, Need};
 use kit::process::{Process, run};
 use kit::{Container, Image, Network, World, programs, unique, wait};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::made;
+use crate::pulse::Pulse;
 
 /// Docker looks for a plugin's socket four times, three seconds apart.
 const SOON: Duration = Duration::from_secs(30);
@@ -108,6 +110,35 @@ impl Plugin {
         let shown: Value = serde_json::from_str(&shown)?;
         let list = shown.as_array().or_else(|| shown[what].as_array());
         Ok(list.with_context(|| format!("no list of {what}: {shown}"))?.clone())
+    }
+
+    /// The process of its agent.
+    fn process(&self) -> Result<u32> {
+        for entry in fs::read_dir("/proc")?.filter_map(Result::ok) {
+            let Some(pid) = entry.file_name().to_str().and_then(|it| it.parse().ok()) else {
+                continue;
+            };
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let named = format!("--driver-name={}\0", self.name);
+            if line.windows(named.len()).any(|it| it == named.as_bytes()) {
+                return Ok(pid);
+            }
+        }
+        bail!("{} does not run", self.name)
+    }
+
+    /// Kills its agent, and waits until Docker has started another.
+    fn crash(&self) -> Result<()> {
+        let before = self.process()?;
+        let pid = i32::try_from(before).ok().and_then(Pid::from_raw).context("a process id")?;
+        kill_process(pid, Signal::KILL)?;
+        wait::until_ok(SOON, "Docker starts it again", || {
+            ensure!(self.process()? != before, "it is still there");
+            self.list("networks")
+        })?;
+        let inspected = self.inspect()?;
+        ensure!(inspected["Enabled"] == true, "{inspected}");
+        Ok(())
     }
 
     fn remove(mut self) -> Result<()> {
@@ -217,6 +248,15 @@ impl Scene {
         responder.map(drop)
     }
 
+    /// What goes on meanwhile, whatever becomes of the agent.
+    fn pulses(&self) -> Result<[Pulse; 2]> {
+        let [auto, userspace] = &self.networks;
+        Ok([
+            Pulse::start("sessions", self.sessions.each_ref(), userspace)?,
+            Pulse::start("TAP", self.tap.each_ref(), auto)?,
+        ])
+    }
+
     fn end(self) -> Result<()> {
         let Self { tap, sessions, networks, .. } = self;
         tap.into_iter().chain(sessions).try_for_each(Container::remove)?;
@@ -262,6 +302,17 @@ fn it_serves_every_kind_is_upgraded_under_containers_and_leaves_no_trace() -> Re
     let scene = Scene::set(&plugin.name)?;
     scene.works()?;
     vhost_user_device(&plugin)?;
+
+    // Docker starts a plugin again whose process died.
+    let pulses = scene.pulses()?;
+    plugin.crash()?;
+    for pulse in pulses {
+        let what = pulse.what;
+        let (bytes, longest) = pulse.end()?;
+        println!("{what}: {bytes} bytes came back, the longest wait was {longest} ms");
+        ensure!(bytes > 0, "{what}: nothing came back");
+    }
+    scene.works().context("after it was killed")?;
 
     // Docker does not disable a driver that networks use, unless it is told to.
     ensure!(plugin.tell(&["disable"]).is_err(), "a driver in use was disabled");

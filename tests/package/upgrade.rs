@@ -6,7 +6,7 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use kit::agent::AgentOptions;
 use kit::docker::RunOptions;
 use kit::lab::Turn;
@@ -14,49 +14,15 @@ use kit::leaks::Holdings;
 use kit::need::{self, Need};
 use kit::process::Process;
 use kit::{Agent, Container, Image, Network, wait};
-use serde_json::Value;
 
 use crate::deb::System;
 use crate::made::package;
+use crate::pulse::{self, Pulse};
 
 const SOON: Duration = Duration::from_secs(30);
 
 /// Between two pings, in seconds.
 const PING_EVERY: f64 = 0.1;
-
-/// A stream of bytes that go there and come back.
-struct Pulse {
-    what: &'static str,
-    process: Process,
-    _server: Process,
-}
-
-impl Pulse {
-    fn start(
-        what: &'static str,
-        [server, client]: [&Container; 2],
-        network: &Network,
-    ) -> Result<Self> {
-        let serving = server.exec_start(&["netprobe", "echo", "7000"])?;
-        let said = |word: &'static str| move |line: &str| (line == word).then_some(());
-        serving.line_after(0, SOON, "the server listens", said("listening"))?;
-        let to = format!("{}:7000", server.address(network)?);
-        let process = client.exec_start(&["netprobe", "pulse", &to])?;
-        process.line_after(0, SOON, "bytes go there and back", said("pulsing"))?;
-        Ok(Self { what, process, _server: serving })
-    }
-
-    /// How many bytes came back and the longest wait, in milliseconds. Fails if a byte was lost or changed.
-    fn end(mut self) -> Result<(u64, u64)> {
-        self.process.close_input();
-        let status = self.process.wait(SOON)?;
-        let output = self.process.output();
-        ensure!(status.success(), "{}: {}", self.what, output.join("\n"));
-        let last: Value = serde_json::from_str(output.last().context("it says how it was")?)?;
-        let number = |key: &str| last[key].as_u64().with_context(|| format!("{key} in {last}"));
-        Ok((number("bytes")?, number("longest_ms")?))
-    }
-}
 
 /// Pings that a packet program answers.
 struct Pings {
@@ -143,7 +109,7 @@ fn containers_talk_on_while_the_package_is_upgraded() -> Result<()> {
         container.pings(network.gateway(0)?.parse()?, SOON)?;
     }
     wait::until_ok(SOON, "new sessions come about", || {
-        let to = format!("{}:7000", sessions[0].address(&userspace)?);
+        let to = format!("{}:{}", sessions[0].address(&userspace)?, pulse::PORT);
         sessions[1].exec_ok(&["netprobe", "ask", "stream", &to, "1048576"])
     })?;
     let silence = pings.longest();
