@@ -2,6 +2,7 @@
 
 mod flows;
 mod splice;
+mod stopped;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -337,7 +337,7 @@ fn confinement(module: &str) -> Finding {
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::probe::OutsideFacts;
+    use super::super::probe::{Firewalld, OutsideFacts};
     use super::*;
 
     fn directory(standing: Standing) -> Directory {
@@ -364,6 +364,7 @@ mod tests {
                 nft: true,
                 forwards_ipv4: Some(true),
                 forwards_ipv6: Some(true),
+                firewalld: Firewalld::Absent,
             },
             huge_pages: HugePages::default(),
             limits: Limits { whose: "the agent", open_files: Some(65_536), locked_memory: None },

@@ -45,6 +45,26 @@ pub struct OutsideFacts {
     pub forwards_ipv4: Option<bool>,
     /// The host forwards IPv6 packets.
     pub forwards_ipv6: Option<bool>,
+    /// What firewalld has to do with the gateways of networks.
+    pub firewalld: Firewalld,
+}
+
+/// A firewall that rejects forwarded packets of links that nobody told it of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firewalld {
+    /// It has no rules.
+    Absent,
+    /// None of its rules names a gateway.
+    Stranger,
+    /// Some rule names gateways.
+    Told,
+}
+
+impl Firewalld {
+    /// From what `nft` lists of its table.
+    pub fn of(table: &str) -> Self {
+        if table.contains("\"dvg") { Self::Told } else { Self::Stranger }
+    }
 }
 
 /// What was seen.
@@ -233,6 +253,8 @@ fn outside() -> OutsideFacts {
         nft: !matches!(asked, Err(CommandError::Missing(_))),
         forwards_ipv4: on("/proc/sys/net/ipv4/ip_forward"),
         forwards_ipv6: on("/proc/sys/net/ipv6/conf/all/forwarding"),
+        firewalld: command::run("nft", &["list", "table", "inet", "firewalld"], "")
+            .map_or(Firewalld::Absent, |table| Firewalld::of(&table)),
     }
 }
 

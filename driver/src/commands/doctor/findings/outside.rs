@@ -1,11 +1,13 @@
 //! What networks need for their way out, and what the host does already.
 
 use super::Finding;
-use crate::commands::doctor::probe::{OutsideFacts, Trouble};
+use crate::commands::doctor::probe::{Firewalld, OutsideFacts, Trouble};
 
-/// The packet filter, its command, and forwarding.
+/// The packet filter, its command, forwarding, and a firewall that would refuse what is forwarded.
 pub(super) fn judge(facts: &OutsideFacts) -> Vec<Finding> {
-    vec![nf_tables(&facts.nf_tables), command(facts.nft), forwarding(facts)]
+    let mut findings = vec![nf_tables(&facts.nf_tables), command(facts.nft), forwarding(facts)];
+    findings.extend(firewalld(facts.firewalld));
+    findings
 }
 
 const MEANS: &str = "with the engine `embedded` only networks with `--internal` can be created";
@@ -45,6 +47,32 @@ fn forwarding(facts: &OutsideFacts) -> Finding {
     finding
 }
 
+/// A zone of its own keeps containers from what the host offers; the policy accepts what they send elsewhere.
+const LET_OUT: &str = "firewall-cmd --permanent --new-zone=dockervpp && \
+    firewall-cmd --permanent --zone=dockervpp --add-interface=dvg+ && \
+    firewall-cmd --permanent --new-policy=dockervpp-out && \
+    firewall-cmd --permanent --policy=dockervpp-out --add-ingress-zone=dockervpp && \
+    firewall-cmd --permanent --policy=dockervpp-out --add-egress-zone=ANY && \
+    firewall-cmd --permanent --policy=dockervpp-out --set-target=ACCEPT && firewall-cmd --reload";
+
+fn firewalld(firewalld: Firewalld) -> Option<Finding> {
+    let check = "firewalld";
+    match firewalld {
+        Firewalld::Absent => None,
+        Firewalld::Told => Some(Finding::ok(check, "firewalld knows the networks' gateways")),
+        Firewalld::Stranger => Some(
+            Finding::warning(
+                check,
+                "firewalld filters, and knows no gateways (`dvg…`) of networks",
+            )
+            .means(
+                "it rejects what containers send to the outside, unless a zone has their subnets",
+            )
+            .fix(LET_OUT),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Verdict;
@@ -57,6 +85,7 @@ mod tests {
             nft: true,
             forwards_ipv4: Some(true),
             forwards_ipv6: Some(true),
+            firewalld: Firewalld::Absent,
         };
         assert!(judge(&facts).iter().all(|it| it.verdict <= Verdict::Info && it.means.is_none()));
         facts.nft = false;
@@ -68,5 +97,16 @@ mod tests {
         assert_eq!(warnings.len(), 2, "{findings:?}");
         assert!(warnings.iter().all(|it| it.fix.as_ref().unwrap().contains("--outside none")));
         assert!(findings[2].seen.contains("does not forward IPv6"), "{findings:?}");
+    }
+
+    #[test]
+    fn a_firewall_that_would_refuse_containers_is_named() {
+        let judged = |firewalld| super::firewalld(firewalld).map(|it| it.verdict);
+        assert_eq!(judged(Firewalld::Absent), None);
+        assert_eq!(judged(Firewalld::Told), Some(Verdict::Ok));
+        assert_eq!(judged(Firewalld::Stranger), Some(Verdict::Warning));
+        let filter = "table inet firewalld {\nchain filter_FWD {\n";
+        assert_eq!(Firewalld::of(filter), Firewalld::Stranger);
+        assert_eq!(Firewalld::of(&format!("{filter}iifname \"dvg*\" accept")), Firewalld::Told);
     }
 }
