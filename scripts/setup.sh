@@ -45,6 +45,8 @@ find_missing() {
     want dpdk-testpmd dpdk-dev
     net_driver memif || packages+=(librte-net-memif)
     docker compose version >/dev/null 2>&1 || want docker-compose docker-compose
+    # The package is tested as a service of it, in a container.
+    [ -x /usr/lib/systemd/systemd ] || packages+=(systemd)
     # Where managed plugins are installed from.
     want docker-registry docker-registry
     # Front ends of vhost-user devices.

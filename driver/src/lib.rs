@@ -25,6 +25,7 @@ pub mod driver;
 pub mod engine;
 mod gate;
 pub mod host;
+mod logging;
 pub mod metrics;
 pub mod model;
 mod nearest;

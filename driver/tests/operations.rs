@@ -251,6 +251,9 @@ fn the_service_manager_is_told() {
         words.push(heard());
     }
     assert!(words.iter().any(|it| it.contains("STATUS=engine fake, 0 networks")), "{words:?}");
+    // What it has now, not what it had when it began.
+    place.post("CreateNetwork", &network("abc1", 0));
+    while !heard().contains("STATUS=engine fake, 1 networks") {}
     kill_process(Pid::from_child(&agent.child), Signal::TERM).unwrap();
     while !heard().contains("STOPPING=1") {}
     assert!(agent.child.wait().unwrap().success());

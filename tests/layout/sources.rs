@@ -69,6 +69,7 @@ const PURE: &[&str] = &[
     "driver/src/engine/vpp/state.rs",
     "driver/src/engine/vpp/tag.rs",
     "driver/src/host/seclusion.rs",
+    "driver/src/logging/entry.rs",
     "driver/src/metrics/address.rs",
     "driver/src/model",
     "driver/src/model.rs",

@@ -84,8 +84,8 @@ pub struct ServeArgs {
     /// Let `--metrics` be an address that other hosts reach. Everybody there can read the metrics.
     #[arg(long)]
     pub metrics_remote: bool,
-    /// How log lines look.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    /// How log lines look, and where they go.
+    #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
     /// What is logged: a level, or `module=level` pairs separated by commas.
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
@@ -136,10 +136,14 @@ pub enum OutsideKind {
 /// The log formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// `journal` where standard error leads to the systemd journal, `text` elsewhere.
+    Auto,
+    /// For people, on standard error.
     Text,
-    /// One JSON object in each line.
+    /// One JSON object in each line, on standard error.
     Json,
+    /// Entries of the systemd journal, with level and fields.
+    Journal,
 }
 
 /// A path, the same as in `DOCKER_HOST` (`unix:///…`), or `none`.

@@ -7,7 +7,6 @@
 mod engine;
 mod service_manager;
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,13 +16,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
-use crate::cli::{DockerSocket, HostRootKind, LogFormat, ServeArgs};
+use crate::cli::{DockerSocket, HostRootKind, ServeArgs};
 use crate::config;
 use crate::control::api;
 use crate::docker::routes;
 use crate::driver::Driver;
+use crate::logging;
 use crate::metrics::{Api, Metrics, MetricsSocket};
 use crate::reconcile::engine_api::EngineApi;
 use crate::reconcile::{Pace, Reconciler};
@@ -38,7 +37,7 @@ pub fn run_as(matches: &clap::ArgMatches) -> miette::Result<()> {
 
 /// Runs the agent until it is told to stop.
 pub fn run(arguments: &ServeArgs) -> miette::Result<()> {
-    start_logging(arguments)?;
+    logging::start(arguments.log_format, &arguments.log)?;
     let started = Instant::now();
     allow_descriptors();
     // The state and the sockets are claimed before the engine starts: while another agent is
@@ -75,12 +74,7 @@ pub fn run(arguments: &ServeArgs) -> miette::Result<()> {
             elapsed = ?started.elapsed(),
             "ready"
         );
-        service_manager::ready(&format!(
-            "engine {}, {} networks, {} endpoints in containers",
-            driver.engine().name(),
-            report.networks,
-            report.running
-        ));
+        service_manager::ready(&driver);
     };
     let watchdog = Watchdog::start(&driver, runtime.handle())
         .into_diagnostic()
@@ -207,19 +201,4 @@ fn driver_name(arguments: &ServeArgs) -> String {
     }
     let stem = arguments.plugin_socket.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     stem.unwrap_or_else(|| "dockervpp".to_owned())
-}
-
-fn start_logging(arguments: &ServeArgs) -> miette::Result<()> {
-    let filter = EnvFilter::try_new(&arguments.log)
-        .into_diagnostic()
-        .wrap_err_with(|| format!("`{}` is not a log filter such as `info`", arguments.log))?;
-    let logging = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let started = match arguments.log_format {
-        LogFormat::Text => logging.try_init(),
-        LogFormat::Json => logging.json().try_init(),
-    };
-    started.map_err(|error| miette::miette!("cannot start logging: {error}"))
 }

@@ -51,6 +51,8 @@ pub enum Need {
     SessionPrograms,
     /// `dpkg`, and what `scripts/deb.sh` makes packages with.
     Dpkg,
+    /// systemd, on a host whose programs are all below `/usr`.
+    Systemd,
     /// Compose, as a plugin of the `docker` command or as `docker-compose`.
     Compose,
     /// `docker-registry`, from which plugins are installed.
@@ -81,6 +83,9 @@ impl Need {
                 ["dpkg", "dpkg-deb", "dpkg-architecture", "objdump", "deb-systemd-helper"]
                     .iter()
                     .all(|it| find(it).is_some())
+            }
+            Self::Systemd => {
+                Path::new("/usr/lib/systemd/systemd").is_file() && Path::new("/lib").is_symlink()
             }
             Self::Compose => {
                 find("docker-compose").is_some() || succeeds("docker", &["compose", "version"])
@@ -113,6 +118,7 @@ impl Need {
                 "needs iperf3, redis, nginx, wrk, sockperf, … (`scripts/setup.sh test`)"
             }
             Self::Dpkg => "needs dpkg, dpkg-dev, binutils, init-system-helpers",
+            Self::Systemd => "needs systemd on a merged /usr (`scripts/setup.sh test`)",
             Self::Compose => "needs docker-compose (`scripts/setup.sh test`)",
             Self::Registry => "needs docker-registry (`scripts/setup.sh test`)",
             Self::Python => "needs python3 (`scripts/setup.sh test`)",

@@ -1,5 +1,5 @@
-//! What the service manager is told (systemd's `sd_notify` protocol): ready, stopping, and that the agent
-//! still makes progress. Without a manager, that is without `NOTIFY_SOCKET`, nothing is said.
+//! What the service manager is told (systemd's `sd_notify` protocol): ready, stopping, that the agent
+//! still makes progress, and what it has. Without a manager, that is without `NOTIFY_SOCKET`, nothing is said.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -13,8 +13,20 @@ use tracing::{error, warn};
 use crate::driver::Driver;
 
 /// Says that Docker is served.
-pub(super) fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+pub(super) fn ready(driver: &Driver) {
+    tell(&[NotifyState::Ready, NotifyState::Status(&status(driver))]);
+}
+
+/// What `systemctl status` shows of it.
+fn status(driver: &Driver) -> String {
+    let state = driver.snapshot();
+    let joined = state.endpoints().filter(|record| record.sandbox.is_some());
+    format!(
+        "engine {}, {} networks, {} endpoints in containers",
+        driver.engine().name(),
+        state.networks().count(),
+        joined.count()
+    )
 }
 
 /// Says that the agent ends because it was told to.
@@ -61,12 +73,16 @@ impl Drop for Watchdog {
     }
 }
 
-/// Feeds after each proof of progress. A part of the agent that is stuck keeps `progress` from returning,
-/// and then the manager does what it was told to.
-fn feed(every: Duration, stopped: &mpsc::Receiver<()>, progress: &dyn Fn() -> Result<(), String>) {
+/// Feeds after each proof of progress, which is what the agent has. A part of the agent that is stuck keeps `progress`
+/// from returning, and then the manager does what it was told to.
+fn feed(
+    every: Duration,
+    stopped: &mpsc::Receiver<()>,
+    progress: &dyn Fn() -> Result<String, String>,
+) {
     loop {
         match progress() {
-            Ok(()) => tell(&[NotifyState::Watchdog]),
+            Ok(status) => tell(&[NotifyState::Watchdog, NotifyState::Status(&status)]),
             Err(what) => error!("the watchdog is not fed: {what}"),
         }
         if stopped.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
@@ -76,8 +92,8 @@ fn feed(every: Duration, stopped: &mpsc::Receiver<()>, progress: &dyn Fn() -> Re
 }
 
 /// Returns when each part that a call of Docker or a frame needs has done something: the tasks, the threads
-/// for calls, the state, the engine's workers.
-fn progress(driver: &Arc<Driver>, runtime: &Handle) -> Result<(), String> {
+/// for calls, the state, of which it tells, the engine's workers.
+fn progress(driver: &Arc<Driver>, runtime: &Handle) -> Result<String, String> {
     let (task, tasks) = mpsc::channel();
     runtime.spawn(async move { task.send(()) });
     tasks.recv().map_err(|_| "a task ended without a word".to_owned())?;
@@ -86,8 +102,7 @@ fn progress(driver: &Arc<Driver>, runtime: &Handle) -> Result<(), String> {
     runtime.spawn_blocking(move || call.send(asked.engine().take_turns()));
     let answer = calls.recv().map_err(|_| "a call ended without a word".to_owned())?;
     answer.map_err(|error| format!("the engine does not answer: {error}"))?;
-    drop(driver.snapshot());
-    Ok(())
+    Ok(status(driver))
 }
 
 #[cfg(test)]
