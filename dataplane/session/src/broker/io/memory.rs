@@ -11,6 +11,7 @@
 //! others is known by what its two sides say, which is believed after a while only: a process that was
 //! given its descriptor may still ask for it.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
@@ -134,6 +135,17 @@ impl Memory {
     }
 }
 
+/// What a look at many sessions saw of their memories: those that share one need not lock it each. Good for as long
+/// as no session is made.
+#[derive(Debug, Default)]
+pub(super) struct Seen(HashMap<u64, bool>);
+
+impl Seen {
+    fn is_deserted(&mut self, memory: &Memory) -> bool {
+        *self.0.entry(memory.name).or_insert_with(|| memory.is_deserted())
+    }
+}
+
 impl Kept {
     /// The memory that the session is in.
     pub(super) const fn memory(&self) -> &Arc<Memory> {
@@ -147,8 +159,9 @@ impl Kept {
 
     /// Whether no program has the session any more, or will get it. In a hurry what its sides say is
     /// believed at once.
-    pub(super) fn is_over(&self, hurry: bool) -> bool {
-        if self.memory.turn.load(Ordering::Relaxed) != self.turn || self.memory.is_deserted() {
+    pub(super) fn is_over(&self, hurry: bool, seen: &mut Seen) -> bool {
+        let used_anew = self.memory.turn.load(Ordering::Relaxed) != self.turn;
+        if used_anew || seen.is_deserted(&self.memory) {
             return true;
         }
         if self.memory.places == 1 {

@@ -151,6 +151,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::Seen;
     use super::*;
     use crate::layout::Glance;
 
@@ -177,7 +178,11 @@ mod tests {
         let mut bench = Bench::new();
         let first: Vec<_> = (0..PLACES).map(|_| bench.place(RingSize::DEFAULT)).collect();
         let name = first[0].0.name();
-        assert!(first.iter().all(|(kept, _)| kept.name() == name && !kept.is_over(true)));
+        assert!(
+            first
+                .iter()
+                .all(|(kept, _)| kept.name() == name && !kept.is_over(true, &mut Seen::default()))
+        );
         rustix::io::pwrite(&first[0].1, &[0xff; 256], 0x100).expect("a program may write");
         let second = bench.place(RingSize::DEFAULT);
         assert_ne!(second.0.name(), name, "programs have the first one");
@@ -187,8 +192,27 @@ mod tests {
         let (anew, _lent) = bench.place(RingSize::DEFAULT);
         assert_eq!((anew.name(), anew.place.index()), (name, 0));
         assert_eq!(anew.glance(), Some([Glance::default(); 2]));
-        assert!(kept.iter().all(|old| old.is_over(false)), "those from before are over");
-        assert!(!anew.is_over(true) && rest.iter().all(|(kept, _)| !kept.is_over(true)));
+        assert!(
+            kept.iter().all(|old| old.is_over(false, &mut Seen::default())),
+            "those from before are over"
+        );
+        assert!(
+            !anew.is_over(true, &mut Seen::default())
+                && rest.iter().all(|(kept, _)| !kept.is_over(true, &mut Seen::default()))
+        );
+    }
+
+    #[test]
+    fn a_memory_is_looked_at_once_for_all_of_its_sessions() {
+        let mut bench = Bench::new();
+        let (first, lent) = bench.place(RingSize::DEFAULT);
+        let (second, also_lent) = bench.place(RingSize::DEFAULT);
+        bench.pool.unlock();
+        let mut seen = Seen::default();
+        assert!(!first.is_over(false, &mut seen));
+        drop((lent, also_lent));
+        assert!(!second.is_over(false, &mut seen), "this look saw the memory already");
+        assert!(second.is_over(false, &mut Seen::default()));
     }
 
     #[test]
@@ -200,7 +224,11 @@ mod tests {
         assert_eq!((again.name(), again.place.index()), (held.name(), 1));
         drop(lent);
         assert!(bench.pool.tidy(), "it was used since the last time");
-        assert!(!bench.pool.tidy() && held.is_over(false) && again.is_over(false));
+        assert!(
+            !bench.pool.tidy()
+                && held.is_over(false, &mut Seen::default())
+                && again.is_over(false, &mut Seen::default())
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::Options;
 use super::listener::{ListenerSockets, Weight};
-use super::memory::{Kept, Maker};
+use super::memory::{Kept, Maker, Seen};
 use super::pool::Pool;
 use super::socket::{receive, send};
 use super::stack::NetworkStack;
@@ -377,9 +377,10 @@ impl State {
     pub(super) fn sweep(&mut self, count: usize, hurry: bool) -> Vec<Arc<Kept>> {
         let broker = &mut self.broker;
         let mut over = Vec::new();
+        let mut seen = Seen::default();
         self.registry.sweep(
             count,
-            |record| record.memory.is_over(hurry),
+            |record| record.memory.is_over(hurry, &mut seen),
             |record| {
                 for lost in lost(&record) {
                     broker.count(lost.endpoint, |counters| lost.count_in(counters));
