@@ -4,6 +4,8 @@
 //! length u32, zero u32, payload, padding to 8 bytes
 //! ```
 
+use core::sync::atomic::Ordering;
+
 use crate::{Broken, Stream};
 
 /// Longest datagram: what fits an IPv6 packet behind its UDP header.
@@ -22,6 +24,41 @@ const fn record_bytes(len: usize) -> usize {
 /// Whether a ring of `ring` bytes can ever hold a datagram of `length` bytes.
 pub const fn fits(ring: usize, length: usize) -> bool {
     length <= MAX_PAYLOAD && record_bytes(length) <= ring
+}
+
+/// How long IP packets to a peer may be. The agent's network stack says it of peers that are no sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mtu {
+    /// On the whole way, as far as is known.
+    pub path: u16,
+    /// On the own network.
+    pub own: u16,
+}
+
+impl Mtu {
+    fn to_word(self) -> u32 {
+        u32::from(self.own) << 16 | u32::from(self.path)
+    }
+
+    /// `None` for what is not said.
+    fn from_word(word: u32) -> Option<Self> {
+        let [own, path] = [word >> 16, word & 0xffff].map(|it| u16::try_from(it).unwrap_or(0));
+        (own != 0 && path != 0).then_some(Self { path, own })
+    }
+}
+
+impl Stream<'_> {
+    /// Says how long packets to this side may be.
+    pub fn tell_mtu(&self, mtu: Mtu) {
+        if let Ok(word) = self.word32(self.out.mtu()) {
+            word.store(mtu.to_word(), Ordering::Relaxed);
+        }
+    }
+
+    /// How long packets to the peer may be, if it said so. It may say anything.
+    pub fn told_mtu(&self) -> Option<Mtu> {
+        Mtu::from_word(self.word32(self.into.mtu()).ok()?.load(Ordering::Relaxed))
+    }
 }
 
 /// Room for one datagram, to be filled and published.

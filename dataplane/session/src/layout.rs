@@ -15,7 +15,8 @@
 //! never takes a line from the other that it does not have to read:
 //!
 //! ```text
-//! +0    writer: bytes written so far u64 (the tail), end of stream u32
+//! +0    writer: bytes written so far u64 (the tail), end of stream u32, and how long packets to it may be u32,
+//!       see `datagram::Mtu`; zero: not said
 //! +64   reader: bytes read so far u64 (the head), closed u32 (see `Closed`), will u32: not zero when
 //!       the reader's going away, however it comes to pass, shall be a reset; left u32: not zero
 //!       when a process of the reader closed its last descriptor
@@ -197,6 +198,10 @@ impl Direction {
 
     pub(crate) const fn end_of_stream(self) -> usize {
         self.block + 8
+    }
+
+    pub(crate) const fn mtu(self) -> usize {
+        self.block + 12
     }
 
     pub(crate) const fn head(self) -> usize {

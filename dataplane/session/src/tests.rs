@@ -51,6 +51,20 @@ fn send_datagram(stream: &Stream<'_>, parts: &[&[u8]]) -> bool {
 }
 
 #[test]
+fn one_side_tells_the_other_how_long_packets_may_be() {
+    let pair = Pair::new();
+    let (a, b) = (pair.side(Side::First), pair.side(Side::Second));
+    assert_eq!((a.told_mtu(), b.told_mtu()), (None, None));
+    let mtu = datagram::Mtu { path: 1280, own: u16::MAX };
+    b.tell_mtu(mtu);
+    assert_eq!((a.told_mtu(), b.told_mtu()), (Some(mtu), None));
+    b.tell_mtu(datagram::Mtu { path: 0, own: 1500 });
+    assert_eq!(a.told_mtu(), None);
+    // What is around it stays.
+    assert_eq!((a.readable(), a.peer_ended()), (Ok(0), false));
+}
+
+#[test]
 fn an_armed_reader_is_woken_once_and_a_polling_one_never() {
     let pair = Pair::new();
     let (a, b) = (pair.side(Side::First), pair.side(Side::Second));

@@ -58,7 +58,8 @@ impl Environment<'_> {
         if frame.len() > EthernetHeader::LEN + usize::from(self.config.addressing.mtu)
             && let Some(info) = IpInfo::of_own(frame)
         {
-            self.send_fragments(frame, info, EVERYBODY, link);
+            let mtu = self.config.addressing.mtu;
+            self.send_fragments(frame, info, mtu, EVERYBODY, link);
             return;
         }
         let fill = |out: &mut [u8]| {
@@ -68,15 +69,16 @@ impl Environment<'_> {
         self.count_sent(link.send(frame.len(), EVERYBODY, fill).1);
     }
 
-    /// Sends an IP packet of this stack, given as a whole frame, in fragments.
+    /// Sends an IP packet of this stack, given as a whole frame, in fragments of at most `mtu` bytes.
     pub(crate) fn send_fragments<L: Link>(
         &mut self,
         frame: &[u8],
         info: IpInfo,
+        mtu: u16,
         tag: Tag,
         link: &mut L,
     ) {
-        let cut = Cut::new(frame, self.config.addressing.mtu, self.identifications.next(info));
+        let cut = Cut::new(frame, mtu, self.identifications.next(info));
         self.counters.fragmented += 1;
         for piece in cut.pieces() {
             let fill = |out: &mut [u8]| {

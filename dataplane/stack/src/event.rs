@@ -1,6 +1,6 @@
 //! What an owner is told.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::{ConnectionId, ListenerId, UdpId};
 
@@ -32,4 +32,6 @@ pub enum Event {
     Datagram(UdpId),
     /// A datagram to this address was answered: nobody has that port.
     DatagramRefused(UdpId, SocketAddr),
+    /// A router said that the way to this address takes less than was known: [`Stack::path_mtu`](crate::Stack::path_mtu).
+    PathShortened(IpAddr),
 }

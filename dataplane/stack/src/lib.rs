@@ -21,8 +21,9 @@
 //! * Each neighbour may have a bounded number of frames on the way: one that does not read stops the
 //!   connections to itself, not others, and nothing is lost (smoltcp would wait a second).
 //!
-//! * Packets that are longer than the network takes go in fragments, and those of others are put together,
-//!   within bounds of memory and time. (Only UDP and ping make such packets.)
+//! * Packets that are longer than the network takes, or the way to their destination as routers tell it, go in
+//!   fragments, and those of others are put together, within bounds of memory and time. (Only UDP and ping make
+//!   such packets.)
 //!
 //! * The container's kernel may ask name servers through the stack ([`Stack::receive_from_kernel`]), and nobody else.
 //!
@@ -44,6 +45,7 @@ mod link;
 mod names;
 mod neighbour;
 mod packet;
+mod path;
 mod resolve;
 mod stack;
 mod tcp;

@@ -16,6 +16,7 @@ use crate::icmp::{self, Complaint, Report};
 use crate::link::Link;
 use crate::neighbour::{EVERYBODY, Known};
 use crate::packet::Packet;
+use crate::path::Paths;
 use crate::{Event, SendError, StackError};
 
 slotmap::new_key_type! {
@@ -58,6 +59,7 @@ pub(crate) struct Udp {
     bound: HashMap<SocketAddr, UdpId>,
     events: VecDeque<Event>,
     complaints: Option<(std::time::Instant, u32)>,
+    paths: Paths,
     /// Where datagrams are written that are sent in fragments.
     whole: Vec<u8>,
 }
@@ -199,11 +201,25 @@ impl Udp {
     }
 
     /// Somebody complains about a datagram of ours.
-    pub(crate) fn complain(&mut self, report: &Report) {
+    pub(crate) fn complain(&mut self, report: &Report, env: &Environment<'_>) {
         let Some(id) = self.socket_for(report.local, report.remote) else { return };
-        if report.complaint == Complaint::Port {
-            self.events.push_back(Event::DatagramRefused(id, report.remote));
+        let to = report.remote.ip();
+        match report.complaint {
+            Complaint::Port => {
+                self.events.push_back(Event::DatagramRefused(id, report.remote));
+            }
+            Complaint::TooBig(mtu) => {
+                if self.paths.shorten(to, mtu, env.config.addressing.mtu, env.now) {
+                    self.events.push_back(Event::PathShortened(to));
+                }
+            }
+            Complaint::Unreachable => {}
         }
+    }
+
+    /// Longest packet that the way to `address` takes, as far as is known.
+    pub(crate) fn path_mtu(&self, address: IpAddr, env: &Environment<'_>) -> u16 {
+        self.paths.mtu(address, env.config.addressing.mtu, env.now)
     }
 
     pub(crate) fn send<L: Link>(
@@ -230,14 +246,15 @@ impl Udp {
             local.ip()
         };
         let from = SocketAddr::new(from, local.port());
-        let mut datagram = Datagram { from, to, mac: MacAddr::BROADCAST, tag: EVERYBODY, len };
+        let mtu = self.path_mtu(to.ip(), env);
+        let mut datagram = Datagram { from, to, mac: MacAddr::BROADCAST, tag: EVERYBODY, len, mtu };
         if addressing.is_broadcast(to.ip()) {
             return self.transmit(datagram, env, link, fill);
         }
         let route = addressing.route(to.ip()).ok_or(StackError::Unreachable)?;
         match env.reach(route.next_hop(), link) {
             Known::Yes(neighbour, mac) => {
-                let frames = u32::try_from(datagram.frames(addressing.mtu)).unwrap_or(u32::MAX);
+                let frames = u32::try_from(datagram.frames()).unwrap_or(u32::MAX);
                 if !env.neighbours.has_room_for(neighbour, frames) {
                     return Err(SendError::Full);
                 }
@@ -264,16 +281,16 @@ impl Udp {
         link: &mut L,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<(), SendError> {
-        let Datagram { from, to, mac, tag, .. } = datagram;
+        let Datagram { from, to, mac, tag, mtu, .. } = datagram;
         let src = env.config.addressing.mac;
-        let frames = datagram.frames(env.config.addressing.mtu);
+        let frames = datagram.frames();
         if link.room() < frames {
             return Err(SendError::Full);
         }
         if frames > 1 {
             datagram.write_whole(src, &mut self.whole, fill);
             let info = IpInfo { src: from.ip(), dst: to.ip(), protocol: Protocol::UDP };
-            env.send_fragments(&self.whole, info, tag, link);
+            env.send_fragments(&self.whole, info, mtu, tag, link);
             return Ok(());
         }
         let write = |frame: &mut [u8]| (write(from, to, mac, src, frame, fill), ());
@@ -297,6 +314,8 @@ struct Datagram {
     mac: MacAddr,
     tag: Tag,
     len: usize,
+    /// Longest packet on its way.
+    mtu: u16,
 }
 
 impl Datagram {
@@ -305,12 +324,12 @@ impl Datagram {
     }
 
     /// How many frames it takes.
-    fn frames(&self, mtu: u16) -> usize {
+    fn frames(&self) -> usize {
         let payload = HEADER_LEN + self.len;
-        if ip_len(self.to.ip()) + payload <= usize::from(mtu) {
+        if ip_len(self.to.ip()) + payload <= usize::from(self.mtu) {
             1
         } else {
-            Cut::count(self.to.is_ipv4(), payload, mtu)
+            Cut::count(self.to.is_ipv4(), payload, self.mtu)
         }
     }
 

@@ -10,9 +10,10 @@ mod support;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use lab::service::{fill_pattern, is_pattern};
-use lab::{both, ipv4};
+use lab::{both, ip, ipv4};
 use rustix::event::PollFlags;
 use session::Closed;
+use session::datagram::Mtu;
 use session::layout::RingSize;
 use session::wire::Transport;
 use site::{Site, site};
@@ -167,6 +168,28 @@ fn datagrams_that_a_program_does_not_read_are_counted() {
         site.world.service.sessions().is_empty()
             && counters.datagrams_overflowed == u64::from(sent - held)
     });
+}
+
+/// The kernel as a router to a network of packets with 1000 bytes at most.
+fn route_to_a_narrow_network(site: &Site) {
+    site.kernel.run(|| {
+        assert!(ip("link add narrow mtu 1000 type dummy"));
+        assert!(ip("link set narrow up"));
+        assert!(ip("address add 198.51.100.1/24 dev narrow"));
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("root");
+    });
+}
+
+#[test]
+fn a_program_is_told_how_long_packets_may_be() {
+    let Some(site) = site(RingSize::DEFAULT) else { return };
+    route_to_a_narrow_network(&site);
+    let end = site.program.connect_datagrams(5006, ([198, 51, 100, 9], 9).into());
+    let end = end.expect("a session");
+    let told = |mtu| eventually("it is told", || end.stream().told_mtu() == Some(mtu));
+    told(Mtu { path: 1500, own: 1500 });
+    assert!(end.send_datagram(&pattern(1400)));
+    told(Mtu { path: 1000, own: 1500 });
 }
 
 /// More than any queue on the way holds: the sender waits, nothing is lost.

@@ -334,6 +334,18 @@ impl Stack {
         udp.send(socket, to, len, &mut env, link, fill)
     }
 
+    /// Longest packet that the way to `remote` takes: the own network's, or what routers said less than ten minutes
+    /// ago when packets were longer than theirs (RFC 1191, RFC 8201). Datagrams that are longer go in fragments.
+    pub fn path_mtu(&mut self, now: Instant, remote: IpAddr) -> u16 {
+        let (env, _, udp) = parts!(self, now);
+        udp.path_mtu(remote, &env)
+    }
+
+    /// Longest packet of the own network.
+    pub fn mtu(&self) -> u16 {
+        self.config.addressing.mtu
+    }
+
     /// The next datagram of a socket.
     ///
     /// # Errors

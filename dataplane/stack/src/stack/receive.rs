@@ -123,7 +123,7 @@ impl Stack {
             let (mut env, tcp, udp) = parts!(self, now);
             match report.protocol {
                 Protocol::TCP => tcp.complain(&report, &mut env),
-                Protocol::UDP => udp.complain(&report),
+                Protocol::UDP => udp.complain(&report, &env),
                 _ => {}
             }
         }

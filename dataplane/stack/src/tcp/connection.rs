@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Route};
 use crate::headers::ip_len;
 use crate::link::Link;
+use crate::path::least;
 use crate::{Ready, StackError};
 
 /// What a peer can receive that does not say so (RFC 9293, 3.7.1).
@@ -255,9 +256,7 @@ impl Connection {
     /// A packet of the way `mtu` bytes long would not pass: shorter segments from now on.
     pub(super) fn shorten(&mut self, mtu: u16) {
         let headers = ip_len(self.flow.remote.ip()) + super::segment::HEADER_LEN;
-        // Below that no router may go, whatever it says.
-        let least = if self.flow.remote.is_ipv4() { 576 } else { 1280 };
-        let mss = usize::from(mtu).max(least) - headers;
+        let mss = usize::from(mtu.max(least(self.flow.remote.ip()))) - headers;
         // What smoltcp makes longer than that is cut on its way.
         self.mss = self.mss.min(mss);
     }

@@ -153,6 +153,7 @@ impl Services {
                 }
             }
             Event::DatagramRefused(socket, _) => self.refused.push(socket),
+            Event::PathShortened(_) => {}
         }
     }
 

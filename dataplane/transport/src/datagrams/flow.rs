@@ -7,7 +7,7 @@ use std::time::Instant;
 use dataplane::stack_port::StackPort;
 use rustix::event::epoll::EventFlags;
 use session::broker::Joined;
-use session::datagram::{Slot, Waiting};
+use session::datagram::{Mtu, Slot, Waiting};
 use session::wire::SessionInfo;
 use session::{Broken, Closed, Local, Stream};
 use shm::Mapping;
@@ -52,6 +52,8 @@ pub(super) struct Flow {
     pub(super) awake: bool,
     blocked: bool,
     vain_looks: u32,
+    /// What the program was told of the way.
+    told: Option<Mtu>,
 }
 
 impl Flow {
@@ -71,6 +73,7 @@ impl Flow {
             awake: false,
             blocked: false,
             vain_looks: 0,
+            told: None,
         })
     }
 
@@ -105,8 +108,21 @@ impl Flow {
         }
     }
 
+    /// Tells the program how long packets to the peer may be, when that is news.
+    pub(super) fn tell_mtu(&mut self, stack: &mut Stack, now: Instant) {
+        let mtu = Mtu { path: stack.path_mtu(now, self.peer().ip()), own: stack.mtu() };
+        if self.told != Some(mtu)
+            && let Ok((stream, _)) = self.parts()
+        {
+            stream.tell_mtu(mtu);
+            self.told = Some(mtu);
+        }
+    }
+
     /// Sends what the program wrote. Datagrams that cannot be sent at all are lost.
     pub(super) fn turn(&mut self, stack: &mut Stack, link: &mut StackPort, now: Instant) -> Turn {
+        // What a router said is believed for a while only.
+        self.tell_mtu(stack, now);
         self.try_turn(stack, link, now).unwrap_or(Turn::Over)
     }
 

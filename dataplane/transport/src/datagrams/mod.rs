@@ -230,6 +230,13 @@ impl Datagrams {
         }
     }
 
+    /// The way to an address takes less than was known.
+    pub(crate) fn shortened(&mut self, to: IpAddr, stack: &mut Stack, now: Instant) {
+        for flow in self.flows.values_mut().filter(|flow| flow.peer().ip() == to) {
+            flow.tell_mtu(stack, now);
+        }
+    }
+
     fn wake(&mut self, id: FlowId) {
         if let Some(flow) = self.flows.get_mut(id)
             && !std::mem::replace(&mut flow.awake, true)

@@ -32,20 +32,20 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// A bound socket, whose port the other side is told.
-fn bound(script: &mut Script) -> Fd {
+pub(super) fn bound(script: &mut Script) -> Fd {
     let fd = script.datagram(0);
     script.bind(fd, SocketAddr::new(script.any(), 0));
     script.announce(fd);
     fd
 }
 
-fn send_to(script: &Script, fd: Fd, bytes: &[u8], to: SocketAddr) {
+pub(super) fn send_to(script: &Script, fd: Fd, bytes: &[u8], to: SocketAddr) {
     let call = format!("sendto {} {}", bytes.len(), script.show(Some(to)));
     script.log(&call, sys::send_to(fd, bytes, 0, to));
 }
 
 /// `recvfrom`; whom it names.
-fn recv_from(script: &Script, fd: Fd, len: usize) -> Option<SocketAddr> {
+pub(super) fn recv_from(script: &Script, fd: Fd, len: usize) -> Option<SocketAddr> {
     let mut buffer = vec![0; len];
     let (answer, from, name) = sys::recv_from(fd, &mut buffer, 0);
     let got = answer.ok().and_then(|it| usize::try_from(it).ok()).unwrap_or(0).min(len);

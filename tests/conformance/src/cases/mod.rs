@@ -4,6 +4,7 @@
 //! no descriptor, no signal handler, no thread.
 
 mod connecting;
+mod datagram_whole;
 mod datagrams;
 mod descriptors;
 mod ending;
@@ -64,6 +65,7 @@ fn every() -> impl Iterator<Item = &'static Case> {
         connecting::CASES,
         moving::CASES,
         datagrams::CASES,
+        datagram_whole::CASES,
         flags::CASES,
         ending::CASES,
         ready::CASES,

@@ -8,7 +8,7 @@ use rustix::event::PollFlags;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use session::datagram::{MAX_PAYLOAD, MAX_PAYLOAD_V4, Slot, Waiting, fits};
+use session::datagram::{MAX_PAYLOAD, MAX_PAYLOAD_V4, Mtu, Slot, Waiting, fits};
 use session::wire::{SessionInfo, Transport};
 use session::{Broken, Closed};
 
@@ -109,6 +109,12 @@ impl Flow {
     pub(super) fn was_refused(&self) -> bool {
         self.session.info.transport == Transport::Stack
             && self.session.stream().peer_closed() == Some(Closed::Reset)
+    }
+
+    /// How long packets to the peer may be, when the agent's network stack says so.
+    pub(super) fn told_mtu(&self) -> Option<Mtu> {
+        let by_stack = self.session.info.transport == Transport::Stack;
+        by_stack.then(|| self.session.stream().told_mtu()).flatten()
     }
 
     pub(super) fn note_gone(&self) {

@@ -8,7 +8,7 @@
 //!
 //! * `flows`: the table of peers; `flow`: one of them; `hub`: waking up; `state`: all that together.
 //! * `lookup`: asking the broker; `send`, `receive`: moving datagrams; `waiting`: for them.
-//! * `kernel`: what flows cannot do.
+//! * `kernel`: what flows cannot do; `whole`: datagrams that must not be cut.
 
 mod flow;
 mod flows;
@@ -19,6 +19,7 @@ mod receive;
 mod send;
 mod state;
 mod waiting;
+mod whole;
 
 use alloc::vec::Vec;
 use core::ffi::c_int;
@@ -28,15 +29,17 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
 use rustix::io::Errno;
 
 use crate::connect::leaves_the_host;
-use crate::epoll;
 use crate::hidden::Hidden;
 use crate::options::Name;
 use crate::socket::Family;
 use crate::sync::SpinLock;
+use crate::{clock, epoll};
 
+use flows::Route;
 use hub::Hub;
 use kernel::wants_the_kernel;
 use state::State;
+use whole::Wanted;
 
 pub(crate) use receive::receive;
 pub(crate) use send::{Outcome, send};
@@ -60,6 +63,8 @@ pub(crate) struct Datagram {
     peeked: AtomicU8,
     /// Sleeping calls and registrations that count on the hub.
     watchers: AtomicU32,
+    /// Whether datagrams may be cut.
+    whole: Wanted,
     state: SpinLock<State>,
 }
 
@@ -75,6 +80,7 @@ impl Datagram {
             number: AtomicI32::new(-1),
             peeked: AtomicU8::new(receive::NOT),
             watchers: AtomicU32::new(0),
+            whole: Wanted::new(),
             state: SpinLock::new(State::new()),
         }
     }
@@ -97,11 +103,23 @@ impl Datagram {
         drop(near);
     }
 
-    /// An option was set.
-    pub(crate) fn touched(&self, name: Name) {
+    /// An option was set on the descriptor `fd`.
+    pub(crate) fn touched(&self, fd: c_int, name: Name) {
         if wants_the_kernel(name) {
             self.keep_to_kernel();
         }
+        self.whole.touched(fd, name);
+    }
+
+    /// How long packets to the connected peer may be, where the kernel knows no way to it.
+    pub(crate) fn path_mtu(&self) -> Option<u16> {
+        let state = self.state.lock();
+        state.local?;
+        let flow = match state.flows.route(state.peer?, clock::now()) {
+            Route::Flow(flow) => flow,
+            _ => return Some(whole::USUAL),
+        };
+        Some(flow.told_mtu().map_or(whole::USUAL, |mtu| mtu.path))
     }
 
     /// `shutdown` was called.

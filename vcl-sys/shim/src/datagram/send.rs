@@ -6,10 +6,12 @@ use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
 
 use rustix::io::Errno;
+use session::datagram::Mtu;
 
 use super::Datagram;
-use super::flow::Sent;
+use super::flow::{Flow, Sent};
 use super::flows::Route;
+use super::whole::{Verdict, kernels_mtu};
 use crate::buffers::Buffers;
 use crate::connect::{as_sent, is_nonblocking, leaves_the_host};
 
@@ -51,6 +53,9 @@ pub(crate) fn send(
     // A flow that ended is looked up again, once.
     for _ in 0..2 {
         match socket.route(fd, peer) {
+            Route::Flow(flow) if socket.is_too_long(&flow, buffers.len()) => {
+                return Outcome::Answer(Err(Errno::MSGSIZE));
+            }
             Route::Flow(flow) => match flow.send(buffers, may_block) {
                 Sent::Done | Sent::Dropped => return Outcome::Answer(Ok(buffers.len())),
                 Sent::TooLong => return Outcome::Kernel,
@@ -74,6 +79,20 @@ pub(crate) fn send(
 }
 
 impl Datagram {
+    /// Whether a datagram through this flow would have to be cut, and must not be. Straight to another program there
+    /// is no bound but the one that the kernel would have.
+    fn is_too_long(&self, flow: &Flow, len: usize) -> bool {
+        let (peer, told) = (flow.remote(), flow.told_mtu());
+        match self.whole.judge(peer.is_ipv4(), len, told) {
+            Verdict::Fits => false,
+            Verdict::TooLong => true,
+            Verdict::Unknown => {
+                let kernels = kernels_mtu(peer).map(|mtu| Mtu { path: mtu, own: mtu });
+                self.whole.judge(peer.is_ipv4(), len, kernels) == Verdict::TooLong
+            }
+        }
+    }
+
     /// Whether a datagram to the connected peer found nobody, which is told once.
     pub(crate) fn take_refused(&self) -> bool {
         self.refused.swap(false, Ordering::AcqRel)

@@ -36,6 +36,14 @@ pub unsafe extern "C" fn getsockopt(
         // SAFETY: the caller's promise.
         return unsafe { answer(&refused.to_ne_bytes(), value, len) };
     }
+    if let (IPPROTO_IP, libc::IP_MTU) | (IPPROTO_IPV6, libc::IPV6_MTU) = (level, name)
+        && let Some(socket) = table::datagram(fd)
+        && (level == IPPROTO_IP || socket.family == Family::V6)
+        && let Some(mtu) = socket.path_mtu()
+    {
+        // SAFETY: the caller's promise.
+        return unsafe { answer(&c_int::from(mtu).to_ne_bytes(), value, len) };
+    }
     let socket = table::socket(fd);
     let target = match socket.as_deref() {
         None => fd,
@@ -195,7 +203,7 @@ pub unsafe extern "C" fn setsockopt(
             // SAFETY: the caller's promise.
             let result = unsafe { native_set(fd, name, value, len) };
             if result == 0 {
-                socket.touched(name);
+                socket.touched(fd, name);
             }
             result
         }
