@@ -37,6 +37,12 @@ impl Stream<'_> {
         free >= (self.ring_bytes() - free) / 2
     }
 
+    /// Whether so many bytes that wait leave the peer's writer less than [ample](Room::Ample) room.
+    #[inline]
+    pub const fn is_crowded(&self, waiting: usize) -> bool {
+        !self.is_ample(self.ring_bytes().saturating_sub(waiting))
+    }
+
     /// Asks for a token when the peer writes, then reports whether its tail is still `seen` and it
     /// did not end the stream. When it returns `false` there is news, and the caller must not sleep.
     /// That the peer says it is gone is none: its socket's end wakes the sleeper, and a peer that only
@@ -116,6 +122,6 @@ impl Stream<'_> {
     /// waits, and has no ample room yet.
     pub fn must_keep_tokens(&self) -> bool {
         self.word32(self.into.writer_armed()).is_ok_and(|it| it.load(Ordering::Acquire) != 0)
-            && self.readable().is_ok_and(|it| !self.is_ample(self.ring_bytes() - it))
+            && self.readable().is_ok_and(|it| self.is_crowded(it))
     }
 }

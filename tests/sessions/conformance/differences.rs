@@ -36,11 +36,6 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         ],
     },
     Difference {
-        what: "Reads wait for `SO_RCVLOWAT` bytes; `poll`, `select` and `epoll` report the first one.",
-        cases: &["low_water"],
-        lines: &[("poll IN = 0 0", "poll IN = 1 IN")],
-    },
-    Difference {
         what: "Closing a descriptor ends its registrations with epoll, even if a duplicate is still open.",
         cases: &["epoll_duplicates"],
         lines: &[("epoll_wait = 1 1:IN", "epoll_wait = 0")],

@@ -53,6 +53,8 @@ pub(crate) struct Now {
     pub(crate) tail: u64,
     /// Writes so far that found too little room.
     pub(crate) short_writes: u32,
+    /// Bytes wait, but fewer than a read waits for (`SO_RCVLOWAT`).
+    pub(crate) scant: bool,
     /// What happened once and for all: see [`Happened`].
     pub(crate) happened: Happened,
 }
@@ -87,7 +89,7 @@ pub(crate) fn look(link: &Link, interest: u32) -> Now {
     let set = |flag: &core::sync::atomic::AtomicBool| flag.load(Ordering::Acquire);
     let Some(session) = link.session() else { return look_before(link) };
     let stream = session.stream();
-    let (mut mask, mut broken) = (0, false);
+    let (mut mask, mut scant, mut broken) = (0, false, false);
     let peer_ended = set(&link.peer_ended) || stream.peer_ended();
     let read_ended = set(&link.read_ended);
     let write_ended = set(&link.write_ended);
@@ -96,7 +98,11 @@ pub(crate) fn look(link: &Link, interest: u32) -> Now {
     if interest & READS != 0 {
         match stream.readable() {
             Ok(0) => {}
-            Ok(_) => mask |= IN | READ_NORMAL,
+            // As TCP with a full window (`tcp_epollin_ready`): a writer without room cannot bring the rest.
+            Ok(waiting) if waiting >= link.low_water() || stream.is_crowded(waiting) => {
+                mask |= IN | READ_NORMAL;
+            }
+            Ok(_) => scant = true,
             Err(_) => broken = true,
         }
     }
@@ -130,7 +136,8 @@ pub(crate) fn look(link: &Link, interest: u32) -> Now {
         .and(Happened::READ_ENDED, read_ended)
         .and(Happened::WRITE_ENDED, write_ended)
         .and(Happened::ERROR, error);
-    Now { mask, tail, short_writes: link.short_writes.load(Ordering::Acquire), happened }
+    let short_writes = link.short_writes.load(Ordering::Acquire);
+    Now { mask, tail, short_writes, scant, happened }
 }
 
 /// A connection on its way is nothing yet, or a failure.

@@ -20,6 +20,7 @@ use crate::locals::OwnLocal;
 use crate::memory;
 use crate::options::{Options, Touched};
 use crate::sync::SpinLock;
+use crate::{epoll, sleepers};
 
 /// Address family that the program asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +47,6 @@ pub(crate) struct Socket {
     descriptors: AtomicU32,
     /// `O_NONBLOCK` as last set through this process; the kernel has the truth.
     pub(crate) nonblocking: AtomicBool,
-    /// `SO_RCVLOWAT`.
-    low_water: AtomicU32,
     /// What the program set; accepted sockets start with what their listener has.
     pub(crate) options: SpinLock<Options>,
     /// The kernel's socket that the program bound before it was connected: keeps others off its port.
@@ -66,7 +65,6 @@ impl Socket {
             role,
             descriptors: AtomicU32::new(0),
             nonblocking: AtomicBool::new(nonblocking),
-            low_water: AtomicU32::new(1),
             options: SpinLock::new(Options::new()),
             reserved: None,
         }
@@ -85,18 +83,17 @@ impl Socket {
         self
     }
 
-    /// Bytes that a read waits for.
-    pub(crate) fn low_water(&self) -> usize {
-        self.low_water.load(Ordering::Relaxed) as usize
-    }
-
     /// Does what the options say.
     pub(crate) fn heed_options(&self) {
-        let options = self.options.lock();
-        let low = options.integer((libc::SOL_SOCKET, libc::SO_RCVLOWAT)).unwrap_or(1);
-        self.low_water.store(low.max(1).unsigned_abs(), Ordering::Relaxed);
-        if let Some(session) = self.link().and_then(Link::session) {
-            session.stream().set_will_to_reset(options.close_resets());
+        let Some(link) = self.link() else { return };
+        let (low, reset) = {
+            let options = self.options.lock();
+            let low = options.integer((libc::SOL_SOCKET, libc::SO_RCVLOWAT)).unwrap_or(1);
+            (low, options.close_resets())
+        };
+        link.set_low_water(low.max(1).unsigned_abs());
+        if let Some(session) = link.session() {
+            session.stream().set_will_to_reset(reset);
         }
     }
 
@@ -152,6 +149,8 @@ pub(crate) struct Link {
     pub(crate) awaited: AtomicBool,
     /// Threads of this process that sleep in a read.
     pub(crate) sleepers: AtomicU32,
+    /// `SO_RCVLOWAT`.
+    low_water: AtomicU32,
     /// This process gave the socket its small send buffer.
     pub(crate) shrunk: AtomicBool,
     /// Where it leads, known before the session is.
@@ -173,6 +172,7 @@ impl Link {
             rests: AtomicBool::new(false),
             awaited: AtomicBool::new(false),
             sleepers: AtomicU32::new(0),
+            low_water: AtomicU32::new(1),
             shrunk: AtomicBool::new(false),
             remote,
         }
@@ -228,6 +228,19 @@ impl Link {
         if placed.is_err() {
             // SAFETY: nobody else saw it.
             drop(unsafe { Box::from_raw(session) });
+        }
+    }
+
+    /// Bytes that a read waits for, and that make the socket readable.
+    pub(crate) fn low_water(&self) -> usize {
+        self.low_water.load(Ordering::Relaxed) as usize
+    }
+
+    fn set_low_water(&self, bytes: u32) {
+        if self.low_water.swap(bytes, Ordering::SeqCst) > bytes {
+            // What waits may be enough now (`tcp_set_rcvlowat`).
+            sleepers::wake();
+            epoll::revive(self);
         }
     }
 

@@ -62,7 +62,7 @@ pub(crate) fn receive(
         }
         return Ok(0);
     }
-    let enough = if how.all { buffers.len() } else { socket.low_water().min(buffers.len()) };
+    let enough = if how.all { buffers.len() } else { link.low_water().min(buffers.len()) };
     let mut total = 0;
     loop {
         match copy_out(fd, link, session, buffers, total, how) {

@@ -84,7 +84,8 @@ impl Trigger {
 
     fn is_edge(&self, now: &Now) -> bool {
         // The kernel tells its callback what happened, and that looks whether anybody asked.
-        let bytes = self.interest & (IN | READ_NORMAL) != 0 && now.tail != self.tail;
+        let asked = self.interest & (IN | READ_NORMAL) != 0;
+        let bytes = asked && now.tail != self.tail && !now.scant;
         let room = self.interest & now.mask & WRITES != 0;
         self.fresh
             || bytes
@@ -95,7 +96,9 @@ impl Trigger {
     fn remember(&mut self, now: &Now) {
         let room = now.mask & WRITES != 0;
         self.fresh = false;
-        self.tail = now.tail;
+        if !now.scant {
+            self.tail = now.tail;
+        }
         self.blocked = self.interest & WRITES != 0 && !room;
         if room {
             self.short_writes = now.short_writes;

@@ -42,6 +42,18 @@ fn room_is_an_edge_after_a_write_found_none() {
 }
 
 #[test]
+fn too_few_bytes_are_an_edge_only_with_the_rest() {
+    let mut edge = Trigger::new(IN | OUT | EDGE);
+    assert_eq!(edge.judge(&now(OUT, 0)), OUT);
+    let scant = |tail| Now { scant: true, ..now(OUT, tail) };
+    assert_eq!(edge.judge(&scant(2)), 0, "TCP does not even tell its callback");
+    let short = Now { short_writes: 1, ..scant(3) };
+    assert_eq!(edge.judge(&short), OUT);
+    assert_eq!(edge.judge(&Now { scant: false, mask: IN | OUT, ..short }), IN | OUT);
+    assert_eq!(edge.judge(&Now { scant: false, mask: IN | OUT, ..short }), 0);
+}
+
+#[test]
 fn a_single_shot_is_over_until_it_is_asked_for_again() {
     let mut once = Trigger::new(IN | ONE_SHOT);
     assert_eq!(once.judge(&now(IN, 1)), IN);
@@ -181,6 +193,7 @@ impl Kernel {
             mask: self.mask(),
             tail: self.arrived,
             short_writes: self.short_writes,
+            scant: false,
             happened: self.happened,
         }
     }
