@@ -111,10 +111,8 @@ impl Stream<'_> {
     }
 
     /// Whether nobody made room since [`arm_writer`](Self::arm_writer).
-    ///
-    /// # Errors
-    /// Never for a session that [`new`](Self::new) made.
-    pub fn writer_is_armed(&self) -> Result<bool, Broken> {
+    #[cfg(test)]
+    pub(crate) fn writer_is_armed(&self) -> Result<bool, Broken> {
         Ok(self.word32(self.out.writer_armed())?.load(Ordering::Acquire) != 0)
     }
 

@@ -186,6 +186,26 @@ impl Script {
         }
     }
 
+    /// Has a thread make `call`, and does `then`, which is given its number, once it sleeps there; what the call
+    /// answered.
+    pub(crate) fn while_asleep<T: Send>(
+        &self,
+        call: impl FnOnce() -> T + Send,
+        then: impl FnOnce(i32),
+    ) -> T {
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(move || {
+                tell.send(sys::thread_id()).expect("somebody listens");
+                call()
+            });
+            let thread = told.recv().expect("the thread runs");
+            self.until("the thread sleeps", || sys::is_asleep(thread));
+            then(thread);
+            sleeper.join().expect("the thread returns")
+        })
+    }
+
     /// Sends all of `bytes`, unrecorded but for a failure.
     pub(crate) fn push(&self, fd: Fd, bytes: &[u8]) {
         let mut done = 0;

@@ -3,7 +3,8 @@
 //! * `conformance one|two OWN4 OWN6 PEER4 PEER6 [CASE]...` runs the cases (all by default) as one of the
 //!   two sides, whose standard streams must be connected by whoever started them: a line that one
 //!   writes with a leading `> ` is for the other. Lines with a leading `| ` are the record.
-//! * `conformance inherited DESCRIPTOR CASE` is what a case executes.
+//! * `conformance inherited DESCRIPTOR CASE` and `conformance serving DESCRIPTOR COUNT CASE` are what cases
+//!   execute.
 
 use std::env;
 use std::process::ExitCode;
@@ -12,7 +13,8 @@ use anyhow::{Context as _, Result, bail};
 use conformance::cases;
 use conformance::script::{Host, Role, Script};
 
-const USAGE: &str = "conformance one|two OWN4 OWN6 PEER4 PEER6 [CASE]... | inherited FD CASE";
+const USAGE: &str = "conformance one|two OWN4 OWN6 PEER4 PEER6 [CASE]... | inherited FD CASE \
+                     | serving FD COUNT CASE";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -29,6 +31,9 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Result<()> {
     match words {
         ["inherited", fd, case] => cases::inherited(fd.parse().context(USAGE)?, case),
+        ["serving", fd, count, case] => {
+            cases::serving(fd.parse().context(USAGE)?, count.parse().context(USAGE)?, case);
+        }
         [role, own4, own6, peer4, peer6, wanted @ ..] => {
             let role = match *role {
                 "one" => Role::One,

@@ -36,6 +36,25 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         ],
     },
     Difference {
+        what: "A socket that is there twice by `fork`, or by passing it on, before it is connected becomes a session \
+               in the process that connects it; in the others it stays a socket of the kernel that is not connected.",
+        cases: &["fork_before_connect"],
+        lines: &[
+            ("recv 9 0 = 6 \"parent\"", "recv 9 0 = 0"),
+            (
+                "getpeername = 0 peer port listening length 16",
+                "getpeername = ENOTCONN no address length 0",
+            ),
+            ("send 6 NOSIGNAL = 6", "send 6 NOSIGNAL = EPIPE"),
+        ],
+    },
+    Difference {
+        what: "Stopping and continuing a process (`SIGSTOP`, `SIGCONT`) does not interrupt a call with a timeout that \
+               sleeps in `poll`.",
+        cases: &["stopped_and_continued"],
+        lines: &[("send with timeout = EINTR", "send with timeout = EAGAIN")],
+    },
+    Difference {
         what: "Closing a descriptor ends its registrations with epoll, even if a duplicate is still open.",
         cases: &["epoll_duplicates"],
         lines: &[("epoll_wait = 1 1:IN", "epoll_wait = 0")],

@@ -5,7 +5,6 @@ use core::ffi::c_int;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::Ordering;
 
-use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::io::{Errno, FdFlags};
@@ -269,9 +268,10 @@ fn digest(fd: c_int, link: &Link) -> bool {
 pub(crate) fn wait(fd: c_int, link: &Link) -> Result<(), Errno> {
     let timeout = sockopt::socket_timeout(borrow(fd), Timeout::Send).unwrap_or(None);
     while link.session().is_none() && !link.peer_gone.load(Ordering::Acquire) {
-        if wait::sleep(fd, PollFlags::IN, timeout)?.is_empty() {
-            return Err(Errno::INPROGRESS);
-        }
+        match wait::sleep_as_a_call(fd, libc::POLLIN, timeout, None) {
+            Err(Errno::AGAIN) => return Err(Errno::INPROGRESS),
+            other => other?,
+        };
         progress(fd, link);
     }
     Ok(())
@@ -281,7 +281,9 @@ pub(crate) fn wait(fd: c_int, link: &Link) -> Result<(), Errno> {
 fn finish(fd: c_int) -> Result<(), Errno> {
     let socket = table::socket(fd).ok_or(Errno::BADF)?;
     let link = socket.link().ok_or(Errno::ISCONN)?;
-    wait(fd, link)?;
+    // It goes on by itself, and the next call tells how it went.
+    wait(fd, link).inspect_err(|_| link.awaited.store(true, Ordering::Release))?;
+    link.awaited.store(false, Ordering::Release);
     link.take_error().map_or(Ok(()), Err)
 }
 
@@ -295,7 +297,11 @@ pub(crate) fn again(fd: c_int, socket: &Socket) -> Result<(), Errno> {
         (None, Some(_)) => Err(Errno::ISCONN),
         (None, None) if link.peer_gone.load(Ordering::Acquire) => Err(Errno::CONNABORTED),
         (None, None) if socket.nonblocking.load(Ordering::Relaxed) => Err(Errno::ALREADY),
-        (None, None) => finish(fd),
+        // As the kernel: only the first call is told that it goes on.
+        (None, None) => finish(fd).map_err(|error| match error {
+            Errno::INPROGRESS => Errno::ALREADY,
+            error => error,
+        }),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::datagram::Datagram;
 use crate::epoll::Epoll;
 use crate::listen::{self, RENEW_EVERY};
 use crate::raw::{self, SignalMask};
-use crate::readiness::{self, ALWAYS, HUP, IN, LISTENER, OUT, READ_HANG_UP, READS, WRITES};
+use crate::readiness::{self, ALWAYS, HUP, IN, LISTENER, NVAL, OUT, READ_HANG_UP, READS, WRITES};
 use crate::sleepers::Counter;
 use crate::socket::{Link, Role, Socket};
 use crate::table::{self, Object};
@@ -35,6 +35,8 @@ struct Watched {
     /// Its place among the descriptors of the call.
     at: usize,
     own: Own,
+    /// Another thread closed the descriptor meanwhile: Linux looks at the numbers again (`do_pollfd`).
+    closed: bool,
 }
 
 impl Watched {
@@ -117,7 +119,7 @@ impl<'a> Poll<'a> {
                 }
             };
             plain |= !matches!(&own, Own::Socket(socket) if socket.link().is_some());
-            watched.push(Watched { at, own });
+            watched.push(Watched { at, own, closed: false });
         }
         let mut kernel: SmallVec<[pollfd; 32]> = SmallVec::from_slice(fds);
         for it in &watched {
@@ -165,6 +167,7 @@ impl<'a> Poll<'a> {
             let interest = asked(*entry);
             let mask = match &it.own {
                 Own::Socket(socket) => match socket.link() {
+                    Some(_) if it.closed => NVAL,
                     Some(link) => readiness::look(link, interest).mask & interest,
                     None => continue,
                 },
@@ -319,7 +322,7 @@ impl<'a> Poll<'a> {
                 socket.digest(self.fds[it.at].fd);
             }
         }
-        let mut watched = self.watched.iter().peekable();
+        let mut watched = self.watched.iter_mut().peekable();
         self.parked = false;
         for (at, (entry, kernel)) in self.fds.iter_mut().zip(&mut self.kernel).enumerate() {
             let Some(it) = watched.next_if(|it| it.at == at) else {
@@ -334,8 +337,11 @@ impl<'a> Poll<'a> {
                     entry.revents = if real { kernel.revents } else { 0 };
                 }
                 Own::Socket(socket) => match &socket.role {
-                    Role::Session(link) if events != 0 => readiness::note(entry.fd, link, events),
-                    Role::Session(_) => {}
+                    Role::Session(_) if events == 0 => {}
+                    Role::Session(link) if table::is_session(entry.fd, link) => {
+                        readiness::note(entry.fd, link, events);
+                    }
+                    Role::Session(_) => it.closed = true,
                     Role::Listener(_) if events & ALWAYS == 0 && kernel.fd >= 0 => {
                         entry.revents = kernel.revents;
                     }

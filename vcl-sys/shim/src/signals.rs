@@ -1,32 +1,187 @@
-//! Whether a call that a signal interrupted goes on.
+//! What a signal does to a call that sleeps.
 //!
-//! The kernel restarts a blocked `send` when the signal's handler was installed with `SA_RESTART`. It
-//! never restarts `poll`, which is how a sender sleeps here, and does not tell which signal it was.
-//! So the handlers that the program has are looked at; only when some restart and some do not is
-//! the answer unknown, and then a sender sleeps in the kernel's own `send` from there on.
+//! The kernel restarts a blocked `recv` or `send` when the signal's handler was installed with `SA_RESTART`. It
+//! never restarts `poll`, which is how most calls sleep here, and does not tell which signal it was. So the
+//! handlers that the program has are looked at: before such a sleep, if that was not done just before, and whenever
+//! a signal ended one. As long as they agree, that is the answer. When they differ, a sleep holds back those that
+//! restart and watches for them (`signalfd`): one that comes ends the sleep, is handled then, and the call goes on.
+//! What interrupts the sleep all the same has a handler that interrupts.
+//!
+//! Those are not held back: a signal to the process would go to another thread, and this call would go on.
 
 #![allow(unsafe_code)]
 
+use alloc::sync::Arc;
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
-/// What the program's handlers say.
+use libc::pollfd;
+use rustix::fd::{AsFd, FromRawFd, OwnedFd};
+use rustix::io::Errno;
+use smallvec::SmallVec;
+
+use crate::hidden::Hidden;
+use crate::raw::{self, SignalMask};
+use crate::sync::SpinLock;
+use crate::{clock, process};
+
+/// Signals as the kernel counts them: the first is the lowest bit.
+type Signals = u64;
+
+/// What a mask has, to the kernel: `_NSIG / 8`.
+const MASK_BYTES: usize = size_of::<Signals>();
+
+/// Signals of a fault of the program itself, which cannot come while it sleeps. Runtimes handle them
+/// without `SA_RESTART`, which says nothing of the others.
+const FAULTS: [c_int; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
+
+/// Signals whose handlers restart calls, while others have handlers that do not; else none.
+static HELD_BACK: AtomicU64 = AtomicU64::new(0);
+
+/// When the handlers were looked at, in nanoseconds of the clock; zero: never.
+static LOOKED: AtomicU64 = AtomicU64::new(0);
+
+/// How long that is good for, as long as no signal ends a sleep, in nanoseconds.
+const LOOK_EVERY: u64 = 100_000_000;
+
+/// The signals that have handlers, by what these do to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Handlers {
-    /// All of them restart calls, or there are none.
-    Restart,
-    /// None of them does.
-    Interrupt,
-    /// It depends on the signal.
-    Differ,
+struct Handlers {
+    restart: Signals,
+    interrupt: Signals,
 }
 
-/// Some handlers restart and some do not: seen once, this stays.
-static DIFFER: AtomicBool = AtomicBool::new(false);
+impl Handlers {
+    /// Looks at all: 58 system calls, which is nothing beside a signal.
+    fn look() -> Self {
+        let mut all = Self { restart: 0, interrupt: 0 };
+        for signal in (1..=64).filter(|signal| !FAULTS.contains(signal)) {
+            let Some(action) = action(signal) else { continue };
+            if action.handler == libc::SIG_DFL || action.handler == libc::SIG_IGN {
+                continue;
+            }
+            let set = if action.restarts() { &mut all.restart } else { &mut all.interrupt };
+            *set |= 1 << (signal - 1);
+        }
+        HELD_BACK.store(all.to_hold_back(), Ordering::Relaxed);
+        LOOKED.store(clock::now(), Ordering::Relaxed);
+        all
+    }
 
-/// Whether a sleep must be the kernel's own.
-pub(crate) fn differ() -> bool {
-    DIFFER.load(Ordering::Relaxed)
+    /// Which of them a sleep must not be interrupted by.
+    const fn to_hold_back(self) -> Signals {
+        if self.interrupt == 0 { 0 } else { self.restart }
+    }
+}
+
+/// Sleeps as a blocking call would until the kernel reports one of `fds`; `false` when `left` is over. With
+/// `restarts` a signal whose handler restarts calls is answered as if something were reported; without, every
+/// signal interrupts, as the kernel has it for a socket with a timeout (signal(7)).
+pub(crate) fn sleep(
+    fds: &mut SmallVec<[pollfd; 4]>,
+    left: Option<Duration>,
+    restarts: bool,
+) -> Result<bool, Errno> {
+    let held = if restarts { Held::now() } else { None };
+    if let Some(held) = &held {
+        let number = held.watcher.number.number();
+        fds.push(pollfd { fd: number, events: libc::POLLIN, revents: 0 });
+    }
+    let polled = raw::ppoll(fds, left, SignalMask::NONE);
+    let came = held.is_some() && fds.pop().is_some_and(|watched| watched.revents != 0);
+    if came && polled == Ok(1) {
+        let goes_on = held.is_some_and(|held| held.waiting_restarts());
+        // What was handled now may have changed what is handled how.
+        Handlers::look();
+        return if goes_on { Ok(true) } else { Err(Errno::INTR) };
+    }
+    if polled == Err(Errno::INTR) && restarts {
+        let kept_out = mask_with(libc::SIG_BLOCK, 0).unwrap_or(0);
+        drop(held);
+        let suspects = Handlers::look().interrupt & !kept_out;
+        return if suspects == 0 { Ok(true) } else { Err(Errno::INTR) };
+    }
+    polled.map(|count| count > 0)
+}
+
+/// The signals that a sleep holds back: blocked, until it is dropped and they are handled.
+struct Held {
+    /// What the thread had blocked before.
+    before: Signals,
+    signals: Signals,
+    watcher: Arc<Watcher>,
+}
+
+impl Held {
+    /// What a sleep from now on must hold back; `None` for nothing, or when no descriptor is left.
+    fn now() -> Option<Self> {
+        if clock::now().saturating_sub(LOOKED.load(Ordering::Relaxed)) >= LOOK_EVERY {
+            Handlers::look();
+        }
+        let all = HELD_BACK.load(Ordering::Relaxed);
+        if all == 0 {
+            return None;
+        }
+        let before = mask_with(libc::SIG_BLOCK, all).ok()?;
+        // What the thread has blocked itself stays where it is.
+        let signals = all & !before;
+        let watcher = if signals == 0 { None } else { Watcher::of(signals).ok() };
+        if watcher.is_none() {
+            let _ = mask_with(libc::SIG_SETMASK, before);
+        }
+        watcher.map(|watcher| Self { before, signals, watcher })
+    }
+
+    /// Whether the handler of the signal that waits, which is run now, restarts calls.
+    fn waiting_restarts(self) -> bool {
+        let waiting = pending().unwrap_or(0) & self.signals;
+        // The kernel handles the lowest first.
+        let first = waiting.trailing_zeros() + 1;
+        let action = c_int::try_from(first).ok().and_then(action);
+        // Another thread may have taken it.
+        action.is_none_or(|action| action.restarts())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Cannot fail for a mask that was there.
+        let _ = mask_with(libc::SIG_SETMASK, self.before);
+    }
+}
+
+/// Reports signals that wait for the thread that asks, and leaves them where they are.
+struct Watcher {
+    signals: Signals,
+    number: Hidden,
+}
+
+/// The last one: threads mostly have the same signals blocked.
+static WATCHER: SpinLock<Option<Arc<Watcher>>> = SpinLock::new(None);
+
+impl Watcher {
+    fn of(signals: Signals) -> Result<Arc<Self>, Errno> {
+        let known = WATCHER.lock().clone();
+        if let Some(known) = known.filter(|it| it.signals == signals) {
+            return Ok(known);
+        }
+        let made = signal_descriptor(signals)?;
+        let fresh = Arc::new(Self { signals, number: Hidden::duplicate(made.as_fd())? });
+        // What a `vfork` child opens is not its parent's.
+        if !process::borrows_memory() {
+            let old = WATCHER.lock().replace(Arc::clone(&fresh));
+            drop(old);
+        }
+        Ok(fresh)
+    }
+}
+
+/// The program is about to use the number `target`, which may be the watcher's.
+pub(crate) fn make_way(target: c_int) -> Option<Result<(), Errno>> {
+    let watcher = WATCHER.lock().clone();
+    watcher.filter(|it| it.number.number() == target).map(|it| it.number.move_away())
 }
 
 /// `struct sigaction` of the kernel.
@@ -36,50 +191,93 @@ struct Action {
     handler: usize,
     flags: usize,
     restorer: usize,
-    mask: u64,
+    mask: Signals,
 }
 
-/// Signals of a fault of the program itself, which cannot come while it sleeps. Runtimes handle them
-/// without `SA_RESTART`, which says nothing of the others.
-const FAULTS: [c_int; 6] =
-    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
-
-/// Looks at all handlers: 64 system calls, which is nothing beside a signal.
-pub(crate) fn handlers() -> Handlers {
-    let (mut restart, mut interrupt) = (false, false);
-    for signal in (1..=64).filter(|signal| !FAULTS.contains(signal)) {
-        let Some(action) = action(signal) else { continue };
-        if action.handler == libc::SIG_DFL || action.handler == libc::SIG_IGN {
-            continue;
-        }
-        if action.flags & libc::SA_RESTART as usize != 0 {
-            restart = true;
-        } else {
-            interrupt = true;
-        }
-    }
-    match (restart, interrupt) {
-        (_, false) => Handlers::Restart,
-        (false, true) => Handlers::Interrupt,
-        (true, true) => {
-            DIFFER.store(true, Ordering::Relaxed);
-            Handlers::Differ
-        }
+impl Action {
+    const fn restarts(&self) -> bool {
+        self.flags & libc::SA_RESTART as usize != 0
     }
 }
 
 fn action(signal: c_int) -> Option<Action> {
     let mut action = Action::default();
-    let mask_bytes = size_of::<u64>();
+    let arguments = [raw::number(signal), 0, (&raw mut action) as usize, MASK_BYTES, 0, 0];
     // SAFETY: `action` is writable and as the kernel wants it; nothing is changed.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigaction,
-            signal,
-            core::ptr::null::<Action>(),
-            &raw mut action,
-            mask_bytes,
-        )
-    };
-    (result == 0).then_some(action)
+    let result = unsafe { raw::kernel(libc::SYS_rt_sigaction, arguments) };
+    result.ok().map(|_| action)
+}
+
+/// Changes what the calling thread has blocked; answers what it had before.
+fn mask_with(how: c_int, signals: Signals) -> Result<Signals, Errno> {
+    let mut before: Signals = 0;
+    let (new, old) = ((&raw const signals) as usize, (&raw mut before) as usize);
+    let arguments = [raw::number(how), new, old, MASK_BYTES, 0, 0];
+    // SAFETY: one mask to read and one to write, of that length.
+    unsafe { raw::kernel(libc::SYS_rt_sigprocmask, arguments) }.map(|_| before)
+}
+
+/// The blocked signals that wait for the calling thread.
+fn pending() -> Result<Signals, Errno> {
+    let mut waiting: Signals = 0;
+    let arguments = [(&raw mut waiting) as usize, MASK_BYTES, 0, 0, 0, 0];
+    // SAFETY: a mask to write, of that length.
+    unsafe { raw::kernel(libc::SYS_rt_sigpending, arguments) }.map(|_| waiting)
+}
+
+fn signal_descriptor(signals: Signals) -> Result<OwnedFd, Errno> {
+    let flags = raw::number(libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+    let arguments = [raw::number(-1), (&raw const signals) as usize, MASK_BYTES, flags, 0, 0];
+    // SAFETY: the mask is readable and of that length.
+    let made = unsafe { raw::kernel(libc::SYS_signalfd4, arguments) }?;
+    let made = c_int::try_from(made).map_err(|_| Errno::BADF)?;
+    // SAFETY: the kernel just made it, for nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(made) })
+}
+
+#[cfg(test)]
+mod tests {
+    use core::ptr;
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+
+    #[test]
+    fn only_handlers_that_differ_are_held_back() {
+        let restart = 1 << (libc::SIGUSR1 - 1);
+        let interrupt = 1 << (libc::SIGUSR2 - 1);
+        let held = |restart, interrupt| Handlers { restart, interrupt }.to_hold_back();
+        assert_eq!(held(restart, 0), 0);
+        assert_eq!(held(0, interrupt), 0);
+        assert_eq!(held(restart, interrupt), restart);
+    }
+
+    #[test]
+    fn a_watcher_tells_of_a_blocked_signal_and_moves_away() {
+        let signals = 1 << (libc::SIGURG - 1);
+        // SAFETY: changes the mask of this thread, which is the test's own.
+        unsafe {
+            let mut set: libc::sigset_t = core::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            libc::sigaddset(&raw mut set, libc::SIGURG);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut());
+        }
+        assert_eq!(mask_with(libc::SIG_BLOCK, 0).map(|it| it & signals), Ok(signals));
+        let watcher = Watcher::of(signals).expect("descriptors are left");
+        let tells = || {
+            let fd = raw::borrow(watcher.number.number());
+            let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+            poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(1)
+        };
+        assert!(!tells());
+        let thread = rustix::thread::gettid().as_raw_nonzero().get();
+        // SAFETY: a signal that the thread has blocked.
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, libc::SIGURG) };
+        assert!(tells() && tells(), "it stays where it is");
+        assert_eq!(pending().map(|it| it & signals), Ok(signals));
+        let number = watcher.number.number();
+        assert_eq!(make_way(number), Some(Ok(())));
+        assert!(watcher.number.number() != number && tells());
+    }
 }

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::datagram::Datagram;
 use crate::epoll::{self, Epoll};
-use crate::socket::{Fresh, Socket};
+use crate::socket::{Fresh, Link, Socket};
 use crate::sync::SpinLock;
 use crate::{process, resume};
 
@@ -118,6 +118,15 @@ pub(crate) fn socket(fd: c_int) -> Option<Arc<Socket>> {
     match get(fd)? {
         Object::Socket(socket) => Some(socket),
         Object::Fresh(_) | Object::Datagram(_) | Object::Epoll(_) => None,
+    }
+}
+
+/// Whether `fd` is still the session with this link: a thread that slept may find its number closed, and given
+/// to something else.
+pub(crate) fn is_session(fd: c_int, link: &Link) -> bool {
+    match known_object(fd) {
+        Some(Object::Socket(socket)) => socket.link().is_some_and(|own| ptr::eq(own, link)),
+        _ => false,
     }
 }
 

@@ -1,22 +1,25 @@
 //! Tokens, and sleeping until there is one.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_short};
 use core::sync::atomic::{AtomicU32, Ordering, fence};
 use core::time::Duration;
 
+use libc::pollfd;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::sockopt::Timeout;
 use rustix::net::{RecvFlags, SendFlags};
 use session::{FILL_TOKENS, Room};
+use smallvec::SmallVec;
 
 use crate::broker;
 use crate::clock;
 use crate::epoll;
 use crate::raw::borrow;
-use crate::signals::{self, Handlers};
+use crate::signals;
 use crate::sleepers::Counter;
 use crate::socket::{Link, Session};
+use crate::table;
 
 /// Longest time that a call looks at the ring by itself before it sleeps, in nanoseconds. To sleep
 /// and be woken costs about as much.
@@ -150,10 +153,8 @@ pub(crate) fn readable(
         }
         return Ok(());
     }
-    if !signals::differ()
-        && let Some(counter) = Counter::current()
-    {
-        return readable_among_threads(fd, link, &counter);
+    if let Some(counter) = Counter::current() {
+        return readable_among_threads(fd, link, session, &counter);
     }
     // Whoever shuts the socket down looks for sleepers after it said so.
     link.sleepers.fetch_add(1, Ordering::SeqCst);
@@ -169,17 +170,27 @@ pub(crate) fn readable(
 }
 
 /// Sleeps until there are tokens, or another thread has news.
-fn readable_among_threads(fd: c_int, link: &Link, counter: &Counter) -> Result<(), Errno> {
+fn readable_among_threads(
+    fd: c_int,
+    link: &Link,
+    session: &Session,
+    counter: &Counter,
+) -> Result<(), Errno> {
     // Whoever shuts the socket down fills the counter after it said so.
     if link.read_ended.load(Ordering::SeqCst) {
         return Ok(());
     }
     let timeout = socket_timeout(fd, Timeout::Recv);
     let start = clock::now();
-    let events = sleep_among_threads(fd, PollFlags::IN, timeout, counter)?;
+    let events = sleep_as_a_call(fd, libc::POLLIN, timeout, Some(counter))?;
     PATIENCE.slept(clock::now().saturating_sub(start));
-    if events.is_empty() {
+    if events == 0 {
         return Ok(());
+    }
+    if !table::is_session(fd, link) {
+        // Another thread closed it meanwhile. What came is still received, as by a call of the kernel.
+        let came = session.stream().readable().is_ok_and(|waiting| waiting > 0);
+        return if came { Ok(()) } else { Err(Errno::BADF) };
     }
     match receive_tokens(fd, RecvFlags::DONTWAIT) {
         // Another thread took them; the caller looks again.
@@ -188,26 +199,20 @@ fn readable_among_threads(fd: c_int, link: &Link, counter: &Counter) -> Result<(
     }
 }
 
-/// Sleeps until the kernel reports one of `events`, or another thread has news: then there are none, as after
-/// a signal whose handler restarts calls. The end of the timeout is `EAGAIN`.
-fn sleep_among_threads(
+/// Sleeps until the kernel reports one of `events`, or there are none and the caller looks again: another thread has
+/// news, or a signal came whose handler restarts calls. The end of the timeout is `EAGAIN`.
+pub(crate) fn sleep_as_a_call(
     fd: c_int,
-    events: PollFlags,
+    events: c_short,
     timeout: Option<Duration>,
-    counter: &Counter,
-) -> Result<PollFlags, Errno> {
-    let (own, counter) = (borrow(fd), borrow(counter.number()));
-    let mut fds = [PollFd::new(&own, events), PollFd::new(&counter, PollFlags::IN)];
-    let time = timeout.and_then(|it| Timespec::try_from(it).ok());
-    match rustix::event::poll(&mut fds, time.as_ref()) {
-        Ok(0) => Err(Errno::AGAIN),
-        Ok(_) => Ok(fds[0].revents()),
-        // As the kernel: a timeout makes every signal interrupt.
-        Err(Errno::INTR) if timeout.is_none() && signals::handlers() == Handlers::Restart => {
-            Ok(PollFlags::empty())
-        }
-        Err(error) => Err(error),
-    }
+    counter: Option<&Counter>,
+) -> Result<c_short, Errno> {
+    let entry = |fd, events| pollfd { fd, events, revents: 0 };
+    let mut fds = SmallVec::<[pollfd; 4]>::new();
+    fds.push(entry(fd, events));
+    fds.extend(counter.map(|it| entry(it.number(), libc::POLLIN)));
+    let woken = signals::sleep(&mut fds, timeout, timeout.is_none())?;
+    if woken { Ok(fds[0].revents) } else { Err(Errno::AGAIN) }
 }
 
 fn socket_timeout(fd: c_int, of: Timeout) -> Option<Duration> {
@@ -260,51 +265,19 @@ pub(crate) fn writable(
     if PATIENCE.look(room) || !arm_writer(fd, link, session, Room::Any) {
         return Ok(());
     }
-    if signals::differ() {
-        return sleep_in_send(fd, link, session);
-    }
     let timeout = socket_timeout(fd, Timeout::Send);
+    let counter = Counter::current();
+    // Whoever shuts the socket down fills the counter after it said so.
+    if counter.is_some() && link.write_ended.load(Ordering::SeqCst) {
+        return Ok(());
+    }
     let start = clock::now();
-    let events = if let Some(counter) = Counter::current() {
-        // Whoever shuts the socket down fills the counter after it said so.
-        if link.write_ended.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        sleep_among_threads(fd, PollFlags::OUT, timeout, &counter)?
-    } else {
-        match sleep(fd, PollFlags::OUT, timeout) {
-            // As the kernel: a timeout makes every signal interrupt.
-            Err(Errno::INTR) if timeout.is_none() && signals::handlers() == Handlers::Restart => {
-                return Ok(());
-            }
-            Ok(events) if events.is_empty() => return Err(Errno::AGAIN),
-            other => other?,
-        }
-    };
+    let events = sleep_as_a_call(fd, libc::POLLOUT, timeout, counter.as_ref())?;
     PATIENCE.slept(clock::now().saturating_sub(start));
-    if events.intersects(PollFlags::HUP | PollFlags::ERR) {
+    if events & (libc::POLLHUP | libc::POLLERR) != 0 {
         link.note_gone();
     }
     Ok(())
-}
-
-/// Sleeps in a `send` of a token, so that the kernel decides what a signal does. More tokens than
-/// make the socket unwritable are needed for it to block; the reader takes them all.
-fn sleep_in_send(fd: c_int, link: &Link, session: &Session) -> Result<(), Errno> {
-    let token = |flags| rustix::net::send(borrow(fd), &[0], flags | SendFlags::NOSIGNAL);
-    while token(SendFlags::DONTWAIT).is_ok() {}
-    // The reader disarms before it drains: as long as this side is armed, the tokens will go.
-    if !session.stream().writer_is_armed().unwrap_or(false) {
-        return Ok(());
-    }
-    match token(SendFlags::empty()) {
-        Ok(_) => Ok(()),
-        Err(error @ (Errno::AGAIN | Errno::INTR)) => Err(error),
-        Err(_) => {
-            link.note_gone();
-            Ok(())
-        }
-    }
 }
 
 /// Sleeps until the kernel reports one of `events` on the descriptor; empty after `timeout`.

@@ -3,6 +3,7 @@
 //! Each runs in a process of its own on either side, so that nothing of it is left for the next one:
 //! no descriptor, no signal handler, no thread.
 
+mod backlog;
 mod connecting;
 mod datagram_whole;
 mod datagrams;
@@ -11,12 +12,17 @@ mod ending;
 mod epoll;
 mod epoll_life;
 mod flags;
+mod handing_over;
 mod interrupts;
 mod making;
+mod masks;
 mod moving;
 mod options;
+mod other_threads;
+mod passing;
 mod processes;
 mod ready;
+mod thread_signals;
 mod threads;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,6 +69,7 @@ fn every() -> impl Iterator<Item = &'static Case> {
     let all = [
         making::CASES,
         connecting::CASES,
+        backlog::CASES,
         moving::CASES,
         datagrams::CASES,
         datagram_whole::CASES,
@@ -74,8 +81,13 @@ fn every() -> impl Iterator<Item = &'static Case> {
         options::CASES,
         descriptors::CASES,
         interrupts::CASES,
+        masks::CASES,
         processes::CASES,
+        handing_over::CASES,
+        passing::CASES,
         threads::CASES,
+        other_threads::CASES,
+        thread_signals::CASES,
     ];
     all.into_iter().flatten()
 }
@@ -108,6 +120,15 @@ fn in_a_process(script: &mut Script, job: fn(&mut Script)) {
         other => script.note(&format!("ended: {other:?}")),
     }
     sys::kill_group(child);
+}
+
+/// What a case executes: a program that finds a listener, and serves so many connections.
+pub fn serving(listener: Fd, count: usize, case: &str) {
+    let script = Script::continued(case);
+    for _ in 0..count {
+        processes::serve(&script, crate::calls::fd(sys::accept4(listener, 0)));
+    }
+    script.close(listener);
 }
 
 /// What a case executes: a program that finds a socket.

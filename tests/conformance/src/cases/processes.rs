@@ -26,17 +26,17 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// How many connections [`several`] makes.
-const SEVERAL: usize = 6;
+pub(super) const SEVERAL: usize = 6;
 
 /// Answers one request and ends.
-fn serve(script: &Script, fd: Fd) {
+pub(super) fn serve(script: &Script, fd: Fd) {
     let got = script.pull(fd, 4);
     script.push(fd, &got);
     script.push(fd, b"!");
     let _ = sys::close(fd);
 }
 
-fn ended(script: &Script, children: Vec<i32>) {
+pub(super) fn ended(script: &Script, children: Vec<i32>) {
     for child in children {
         script.note(&format!("{:?}", sys::wait_for(child)));
     }
@@ -61,7 +61,7 @@ fn before_accept(script: &mut Script) {
     script.meet();
 }
 
-fn several(script: &mut Script) {
+pub(super) fn several(script: &mut Script) {
     let to = script.destination();
     for _ in 0..SEVERAL {
         let fd = script.stream(0);

@@ -23,10 +23,11 @@ pub use options::{
     set_timeout,
 };
 pub use process::{
-    Child, alarm_after, catch, caught, default_action, execute, fork, ignore, kill, kill_group,
-    lead_a_group, quit, signal_own, sleep_ms, wait_for, wait_within,
+    Child, alarm_after, block, catch, caught, default_action, execute, fork, ignore, is_asleep,
+    is_pending, is_stopped, kill, kill_group, lead_a_group, quit, signal_own, signal_thread,
+    sleep_ms, spawn_on, thread_id, wait_for, wait_within,
 };
-pub use ready::{Epoll, Event, poll, ppoll, pselect, select};
+pub use ready::{Epoll, Event, poll, ppoll, ppoll_blocking, pselect, pselect_blocking, select};
 
 /// A descriptor.
 pub type Fd = c_int;
@@ -291,6 +292,24 @@ pub fn send_file_on(to: Fd, from: Fd, len: usize) -> Answer {
 pub fn splice(from: Fd, to: Fd, len: usize, flags: u32) -> Answer {
     // SAFETY: numbers only.
     answer(unsafe { libc::splice(from, ptr::null_mut(), to, ptr::null_mut(), len, flags) } as i64)
+}
+
+/// `bind` of a unix socket to a name of the kernel's choice (unix(7): autobind).
+pub fn bind_unix(fd: Fd) -> Answer {
+    let family = libc::sa_family_t::try_from(libc::AF_UNIX).expect("families are small");
+    // SAFETY: the family alone, as long as it says.
+    answer(unsafe { libc::bind(fd, (&raw const family).cast(), len_of::<libc::sa_family_t>()) })
+}
+
+/// `connect` of a unix socket to where `to` is bound.
+pub fn connect_unix(fd: Fd, to: Fd) -> Answer {
+    // SAFETY: all zero bytes are a valid `sockaddr_storage`.
+    let mut storage: sockaddr_storage = unsafe { std::mem::zeroed() };
+    let mut len = len_of::<sockaddr_storage>();
+    // SAFETY: `storage` has `len` bytes.
+    answer(unsafe { libc::getsockname(to, (&raw mut storage).cast(), &raw mut len) })?;
+    // SAFETY: the kernel filled in `len` bytes of an address.
+    answer(unsafe { libc::connect(fd, (&raw const storage).cast(), len) })
 }
 
 /// `pipe`: the end to read and the end to write.

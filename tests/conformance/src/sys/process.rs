@@ -1,6 +1,9 @@
 //! Processes and signals.
 
 use std::ffi::CString;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -8,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use libc::{c_int, pid_t};
 
-use super::answer;
+use super::{Fd, answer};
 
 /// Signals that came, by number.
 static CAUGHT: [AtomicU32; 65] = [const { AtomicU32::new(0) }; 65];
@@ -48,6 +51,68 @@ pub fn default_action(signal: c_int) {
 /// How often a signal came.
 pub fn caught(signal: c_int) -> u32 {
     usize::try_from(signal).map_or(0, |it| CAUGHT[it].load(Ordering::Relaxed))
+}
+
+/// Blocks a signal in the calling thread, or no longer.
+pub fn block(signal: c_int, blocked: bool) {
+    let how = if blocked { libc::SIG_BLOCK } else { libc::SIG_UNBLOCK };
+    let set = signal_set(&[signal]);
+    // SAFETY: one set.
+    let error = unsafe { libc::pthread_sigmask(how, &raw const set, ptr::null_mut()) };
+    assert_eq!(error, 0, "signals can be blocked");
+}
+
+/// Whether a blocked signal waits for the calling thread, or for the process.
+pub fn is_pending(signal: c_int) -> bool {
+    let mut set = signal_set(&[]);
+    // SAFETY: one set, and then a signal that there is.
+    unsafe { libc::sigpending(&raw mut set) == 0 && libc::sigismember(&raw const set, signal) == 1 }
+}
+
+/// A set of these signals.
+pub(super) fn signal_set(signals: &[c_int]) -> libc::sigset_t {
+    // SAFETY: all zero bytes are a set, which is emptied before its use.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: one set, and signals that there are.
+    unsafe {
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+    }
+    set
+}
+
+/// The calling thread, as the kernel numbers them.
+pub fn thread_id() -> pid_t {
+    // SAFETY: takes nothing.
+    unsafe { libc::gettid() }
+}
+
+/// A signal to one thread of the own process.
+pub fn signal_thread(thread: pid_t, signal: c_int) {
+    // SAFETY: numbers only.
+    answer(unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal) })
+        .expect("the thread lives");
+}
+
+/// What a thread does, as the kernel's letter: `S` sleeps, `T` was stopped.
+fn state(thread: pid_t) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{thread}/stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
+}
+
+/// Whether a thread sleeps, and not only for a moment.
+pub fn is_asleep(thread: pid_t) -> bool {
+    (0..5).all(|_| {
+        thread::sleep(Duration::from_millis(1));
+        state(thread) == Some('S')
+    })
+}
+
+/// Whether a process was stopped.
+pub fn is_stopped(process: pid_t) -> bool {
+    state(process) == Some('T')
 }
 
 /// `SIGALRM` after so many milliseconds, and again every so many if asked.
@@ -145,6 +210,16 @@ pub fn kill_group(leader: pid_t) {
 pub fn signal_own(signal: c_int) {
     // SAFETY: numbers only.
     unsafe { libc::kill(libc::getpid(), signal) };
+}
+
+/// Runs this program with other arguments and `fd`, which is closed here, as its standard input.
+pub fn spawn_on(fd: Fd, arguments: &[&str]) -> Child {
+    let path = std::env::current_exe().expect("a program knows its file");
+    // SAFETY: the descriptor is no other Rust object's.
+    let input = unsafe { OwnedFd::from_raw_fd(fd) };
+    let status = Command::new(path).args(arguments).stdin(input).status();
+    let status = status.expect("programs can be started");
+    status.code().map_or_else(|| Child::Killed(status.signal().unwrap_or(0)), Child::Exited)
 }
 
 /// Ends the process at once.

@@ -2,8 +2,9 @@
 
 use std::ptr;
 
-use libc::{c_int, c_short, fd_set, pollfd, timespec, timeval};
+use libc::{c_int, c_short, fd_set, pollfd, sigset_t, timespec, timeval};
 
+use super::process::signal_set;
 use super::{Answer, Fd, answer, int};
 
 /// `EPOLL…` bits.
@@ -40,12 +41,29 @@ fn time(milliseconds: i64) -> timespec {
 
 /// `ppoll` with all signals that were blocked before.
 pub fn ppoll(wanted: &[(Fd, c_short)], timeout_ms: i64) -> (Answer, Vec<c_short>) {
+    ppoll_with(wanted, timeout_ms, ptr::null())
+}
+
+/// `ppoll` that has these signals blocked, and no others.
+pub fn ppoll_blocking(
+    wanted: &[(Fd, c_short)],
+    timeout_ms: i64,
+    signals: &[c_int],
+) -> (Answer, Vec<c_short>) {
+    let mask = signal_set(signals);
+    ppoll_with(wanted, timeout_ms, &raw const mask)
+}
+
+fn ppoll_with(
+    wanted: &[(Fd, c_short)],
+    timeout_ms: i64,
+    mask: *const sigset_t,
+) -> (Answer, Vec<c_short>) {
     let mut all = pollfds(wanted);
     let timeout = time(timeout_ms);
-    // SAFETY: so many entries, no mask.
-    let result = answer(unsafe {
-        libc::ppoll(all.as_mut_ptr(), all.len() as _, &raw const timeout, ptr::null())
-    });
+    // SAFETY: so many entries, and a mask or none.
+    let result =
+        answer(unsafe { libc::ppoll(all.as_mut_ptr(), all.len() as _, &raw const timeout, mask) });
     (result, revents(&all))
 }
 
@@ -88,12 +106,30 @@ pub fn select(wanted: &[(Fd, [bool; 3])], timeout_ms: i64) -> (Answer, Vec<[bool
 
 /// `pselect` without a mask.
 pub fn pselect(wanted: &[(Fd, [bool; 3])], timeout_ms: i64) -> (Answer, Vec<[bool; 3]>) {
+    pselect_with(wanted, timeout_ms, ptr::null())
+}
+
+/// `pselect` that has these signals blocked, and no others.
+pub fn pselect_blocking(
+    wanted: &[(Fd, [bool; 3])],
+    timeout_ms: i64,
+    signals: &[c_int],
+) -> (Answer, Vec<[bool; 3]>) {
+    let mask = signal_set(signals);
+    pselect_with(wanted, timeout_ms, &raw const mask)
+}
+
+fn pselect_with(
+    wanted: &[(Fd, [bool; 3])],
+    timeout_ms: i64,
+    mask: *const sigset_t,
+) -> (Answer, Vec<[bool; 3]>) {
     let (mut sets, end) = sets(wanted);
     let timeout = time(timeout_ms);
     let [read, write, except] = &mut sets;
-    // SAFETY: three sets that hold `end` numbers.
+    // SAFETY: three sets that hold `end` numbers, and a mask or none.
     let result =
-        answer(unsafe { libc::pselect(end, read, write, except, &raw const timeout, ptr::null()) });
+        answer(unsafe { libc::pselect(end, read, write, except, &raw const timeout, mask) });
     (result, answers(&sets, wanted))
 }
 
@@ -145,11 +181,20 @@ impl Epoll {
 
     /// `epoll_pwait` without a mask.
     pub fn pwait(&self, timeout_ms: c_int) -> (Answer, Vec<Event>) {
+        self.pwait_with(timeout_ms, ptr::null())
+    }
+
+    /// `epoll_pwait` that has these signals blocked, and no others.
+    pub fn pwait_blocking(&self, timeout_ms: c_int, signals: &[c_int]) -> (Answer, Vec<Event>) {
+        let mask = signal_set(signals);
+        self.pwait_with(timeout_ms, &raw const mask)
+    }
+
+    fn pwait_with(&self, timeout_ms: c_int, mask: *const sigset_t) -> (Answer, Vec<Event>) {
         let mut room = [libc::epoll_event { events: 0, u64: 0 }; 16];
-        // SAFETY: room for so many events, no mask.
+        // SAFETY: room for so many events, and a mask or none.
         let result = answer(unsafe {
-            let room = room.as_mut_ptr();
-            libc::epoll_pwait(self.0, room, 16, timeout_ms, ptr::null())
+            libc::epoll_pwait(self.0, room.as_mut_ptr(), int(room.len()), timeout_ms, mask)
         });
         (result, events(result, &room))
     }

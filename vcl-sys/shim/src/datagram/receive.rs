@@ -8,14 +8,15 @@ use core::time::Duration;
 use libc::pollfd;
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
+use smallvec::SmallVec;
 
 use super::Datagram;
 use super::flow::Got;
 use crate::buffers::Buffers;
 use crate::clock;
 use crate::connect::is_nonblocking;
-use crate::raw::{self, SignalMask, borrow};
-use crate::signals::{self, Handlers};
+use crate::raw::borrow;
+use crate::signals;
 use crate::wait::PATIENCE;
 
 /// Calls that found something in a flow before the kernel's socket and the hub are looked at, too.
@@ -86,15 +87,10 @@ pub(crate) fn receive(
             let timeout = sockopt::socket_timeout(borrow(fd), Timeout::Recv).unwrap_or(None);
             (timeout, clock::deadline(timeout))
         });
-        match socket.sleep(fd, clock::left(until)) {
-            Ok(false) if until.is_some_and(|until| clock::now() >= until) => {
-                return noted(socket, peek, socket.take(buffers, peek).ok_or(Errno::AGAIN));
-            }
-            Ok(_) => {}
-            // As the kernel: a timeout makes every signal interrupt.
-            Err(Errno::INTR) if timeout.is_none() && signals::handlers() != Handlers::Interrupt => {
-            }
-            Err(error) => return Err(error),
+        // As the kernel: a timeout makes every signal interrupt.
+        let woken = socket.sleep(fd, clock::left(until), timeout.is_none())?;
+        if !woken && until.is_some_and(|until| clock::now() >= until) {
+            return noted(socket, peek, socket.take(buffers, peek).ok_or(Errno::AGAIN));
         }
     }
 }
@@ -130,8 +126,9 @@ impl Datagram {
         }
     }
 
-    /// Sleeps until the kernel's socket or the hub has something; `false` when the time is over.
-    fn sleep(&self, fd: c_int, left: Option<Duration>) -> Result<bool, Errno> {
+    /// Sleeps until the kernel's socket or the hub has something; `false` when the time is over. A signal is
+    /// [`signals::sleep`]'s to judge.
+    fn sleep(&self, fd: c_int, left: Option<Duration>, restarts: bool) -> Result<bool, Errno> {
         self.watch(1);
         if self.arm() {
             self.watch(-1);
@@ -139,7 +136,7 @@ impl Datagram {
             return Ok(true);
         }
         let entry = |fd| pollfd { fd, events: libc::POLLIN, revents: 0 };
-        let mut fds = [entry(fd), entry(self.hub())];
+        let mut fds = SmallVec::<[pollfd; 4]>::from_slice(&[entry(fd), entry(self.hub())]);
         let shared = self.watchers.load(Ordering::Acquire) > 1;
         let left = if shared {
             Some(left.map_or(SHARED_SLEEP, |left| left.min(SHARED_SLEEP)))
@@ -147,13 +144,13 @@ impl Datagram {
             left
         };
         let start = clock::now();
-        let slept = raw::ppoll(&mut fds, left, SignalMask::NONE);
+        let slept = signals::sleep(&mut fds, left, restarts);
         PATIENCE.slept(clock::now().saturating_sub(start));
         self.watch(-1);
         self.disarm(0);
         if fds[1].revents != 0 {
             self.digest(fd);
         }
-        slept.map(|count| count > 0)
+        slept
     }
 }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::process::Resource;
 
 use super::descriptors::close;
-use crate::{broker, epoll, hidden, raw, sleepers, table};
+use crate::{broker, epoll, hidden, raw, signals, sleepers, table};
 
 /// `linux/close_range.h`
 const CLOSE_RANGE_CLOEXEC: c_int = 4;
@@ -70,7 +70,8 @@ pub(super) fn make_way(target: c_int) -> Result<(), Errno> {
         return Ok(());
     }
     let moved = epoll::make_way(target).or_else(|| broker::make_way(target));
-    if let Some(moved) = moved.or_else(|| sleepers::make_way(target)) {
+    let moved = moved.or_else(|| sleepers::make_way(target));
+    if let Some(moved) = moved.or_else(|| signals::make_way(target)) {
         return moved;
     }
     for fd in table::known(0, c_int::MAX) {
