@@ -290,8 +290,8 @@ pub(crate) enum Setup {
     VclNative,
     /// An unmodified program in a container, and one outside.
     Outside { work: Abroad, joint: Joint },
-    /// iperf3 in containers of two hosts, one stream.
-    Hosts { overlay: Overlay },
+    /// iperf3 in containers of two hosts, one stream; the link between these takes packets of so many bytes.
+    Hosts { overlay: Overlay, link: u16 },
     /// A program of this suite over stream sockets.
     Sockets { joint: Joint, load: SocketLoad },
     /// Two threads copying through one ring in shared memory.

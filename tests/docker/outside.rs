@@ -453,7 +453,10 @@ fn large_segments_pass_the_gateway_whole() {
                 let (packets, bytes) = (after.0 - before.0, after.1 - before.1);
                 ensure!(bytes >= 32 << 20, "{kind:?}: {bytes} bytes to {to}");
                 // Acknowledgements of what comes back are among them.
-                ensure!(bytes / packets > 4000, "{kind:?}: {bytes} bytes in {packets} packets to {to}");
+                ensure!(
+                    bytes / packets > 4000,
+                    "{kind:?}: {bytes} bytes in {packets} packets to {to}"
+                );
             }
         }
         Ok(())

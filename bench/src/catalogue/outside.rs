@@ -43,11 +43,12 @@ fn other_host() -> Benchmark {
     let about = "iperf3, one TCP stream from a container on one host to one on another, by VXLAN over UDP and an \
          MTU of 1450; as the receiver counts it. The hosts are network namespaces that a veth pair joins: \
          with an agent in each, or with the kernel's own vxlan device on a bridge.";
-    let ours = |attach, shim| Setup::Hosts { overlay: Overlay::Ours { attach, shim } };
+    let hosts = |overlay| Setup::Hosts { overlay, link: 1500 };
+    let ours = |attach, shim| hosts(Overlay::Ours { attach, shim });
     single("vxlan-stream", Metric::GigabitsPerSecond, Suite::Quick, about)
         .subject(SESSION, ours("userspace", true))
         .subject(TAP, ours("auto", false))
-        .peer(KERNEL, Setup::Hosts { overlay: Overlay::Kernel })
+        .peer(KERNEL, hosts(Overlay::Kernel))
         .shown(SESSION, KERNEL)
         .shown(TAP, KERNEL)
 }

@@ -21,8 +21,8 @@ use crate::cores::Cores;
 const LIMIT: Duration = Duration::from_secs(20);
 
 const VNI: &str = "42";
-/// What VXLAN over IPv4 leaves of Ethernet's 1500 bytes.
-const MTU: &str = "1450";
+/// What VXLAN over IPv4 takes of each packet (RFC 7348, section 5).
+const VXLAN_BYTES: u16 = 50;
 const SUBNET: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 const PREFIX: u8 = 16;
 /// The hosts' addresses on the link between them (RFC 5737).
@@ -44,9 +44,10 @@ pub(super) struct Hosts {
 
 impl Hosts {
     /// Makes the hosts with a container on each, and waits until the containers reach each other.
-    pub(super) fn prepare(overlay: Overlay, cores: Cores) -> Result<Self> {
+    pub(super) fn prepare(overlay: Overlay, link: u16, cores: Cores) -> Result<Self> {
+        let mtu = (link - VXLAN_BYTES).to_string();
         let hosts = [Named::create("host")?, Named::create("host")?];
-        join("under0", [&hosts[0], &hosts[1]], "1500")?;
+        join("under0", [&hosts[0], &hosts[1]], &link.to_string())?;
         for (host, address) in hosts.iter().zip(HOSTS) {
             raise(host, "under0", &format!("{address}/24"))?;
         }
@@ -54,8 +55,10 @@ impl Hosts {
         let mut agents = Vec::new();
         for (at, (host, container)) in hosts.iter().zip(&containers).enumerate() {
             match overlay {
-                Overlay::Ours { attach, .. } => agents.push(serve(attach, host, container, at)?),
-                Overlay::Kernel => bridge(host, container, at)?,
+                Overlay::Ours { attach, .. } => {
+                    agents.push(serve(attach, &mtu, host, container, at)?);
+                }
+                Overlay::Kernel => bridge(&mtu, host, container, at)?,
             }
             raise(container, "eth0", &format!("{}/{PREFIX}", CONTAINERS[at]))?;
         }
@@ -122,12 +125,12 @@ fn raise(namespace: &Named, link: &str, address: &str) -> Result<()> {
 }
 
 /// An agent on a host, whose endpoint is the container's `eth0`.
-fn serve(attach: &str, host: &Named, container: &Named, at: usize) -> Result<Driven> {
+fn serve(attach: &str, mtu: &str, host: &Named, container: &Named, at: usize) -> Result<Driven> {
     let driven = Driven::start(Some(host))?;
     let (network, id) = (["neara", "farab"][at], ["nearc", "farcd"][at]);
     let peers = HOSTS.join(",");
     let options =
-        [("attach", attach), ("mtu", MTU), ("vxlan.vni", VNI), ("vxlan.peers", peers.as_str())];
+        [("attach", attach), ("mtu", mtu), ("vxlan.vni", VNI), ("vxlan.peers", peers.as_str())];
     driven.create_network(network, SUBNET, PREFIX, &options)?;
     let endpoint = Endpoint { network, id, address: CONTAINERS[at], prefix: PREFIX };
     let attached = driven.add(&endpoint, container)?;
@@ -138,12 +141,12 @@ fn serve(attach: &str, host: &Named, container: &Named, at: usize) -> Result<Dri
 }
 
 /// The kernel's own: a bridge with the `vxlan` device and the container's link.
-fn bridge(host: &Named, container: &Named, at: usize) -> Result<()> {
+fn bridge(mtu: &str, host: &Named, container: &Named, at: usize) -> Result<()> {
     let way = ["local", HOSTS[at], "remote", HOSTS[1 - at], "dstport", "4789"];
-    let device = ["link", "add", "vx0", "mtu", MTU, "type", "vxlan", "id", VNI];
+    let device = ["link", "add", "vx0", "mtu", mtu, "type", "vxlan", "id", VNI];
     host.ip(&["link", "add", "br0", "type", "bridge"])?;
     host.ip(&[&device[..], &way].concat())?;
-    join("eth0", [host, container], MTU)?;
+    join("eth0", [host, container], mtu)?;
     for link in ["eth0", "vx0"] {
         host.ip(&["link", "set", link, "master", "br0", "up"])?;
     }

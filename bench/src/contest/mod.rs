@@ -210,7 +210,7 @@ impl Setup {
                 Attachment::Bridge => Some(PeerKind::DockerBridge),
                 Attachment::Ours(_) => None,
             },
-            Self::Hosts { overlay: Overlay::Kernel } => Some(PeerKind::KernelVxlan),
+            Self::Hosts { overlay: Overlay::Kernel, .. } => Some(PeerKind::KernelVxlan),
             Self::MemoryCopy | Self::CacheLine => Some(PeerKind::Memory),
             Self::StackPair => Some(PeerKind::StackPair),
             Self::Absent { peer, .. } => Some(*peer),
@@ -282,7 +282,9 @@ impl Setup {
             Self::Outside { work, joint } => {
                 Box::new(outside::Outside::prepare(work, joint, fixtures)?)
             }
-            Self::Hosts { overlay } => Box::new(hosts::Hosts::prepare(overlay, fixtures.cores)?),
+            Self::Hosts { overlay, link } => {
+                Box::new(hosts::Hosts::prepare(overlay, link, fixtures.cores)?)
+            }
             Self::Sockets { joint, load } => {
                 Box::new(sockets::Sockets::prepare(joint, load, fixtures)?)
             }
