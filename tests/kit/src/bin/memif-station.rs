@@ -199,7 +199,9 @@ impl Station {
                             echoes.insert(id, VecDeque::new());
                         }
                     }
-                    Event::Connection(..) | Event::DatagramRefused(..) => {}
+                    Event::Connection(..)
+                    | Event::DatagramRefused(..)
+                    | Event::PathShortened(_) => {}
                     Event::Datagram(socket) => self.echo_datagrams(socket),
                 }
             }
