@@ -192,6 +192,13 @@ impl CounterCells {
         self.rx_bytes.add(bytes as u64);
     }
 
+    /// Frames that were received besides one that was counted, with what they had more than it.
+    #[inline]
+    pub(crate) fn received_more(&self, frames: usize, bytes: usize) {
+        self.rx_frames.add(frames as u64);
+        self.rx_bytes.add(bytes as u64);
+    }
+
     #[inline]
     pub(crate) fn transmitted(&self, bytes: usize) {
         self.tx_frames.add(1);

@@ -8,6 +8,7 @@
 
 mod checksum;
 mod header;
+mod merge;
 mod place;
 mod segment;
 
@@ -16,5 +17,6 @@ mod segment_tests;
 
 pub use checksum::{Sum, checksum, complete_checksum};
 pub use header::{BadOffload, Checksum, Segmentation, SegmentationKind, VirtioNetHeader};
+pub(crate) use merge::{Merged, Merger};
 pub(crate) use place::may_complete;
 pub use segment::{Segment, Segmenter};

@@ -173,18 +173,18 @@ const MAX_HEADERS: usize = 192;
 const MAX_PACKET: usize = 65_535;
 
 const IPV4_IDENTIFICATION: usize = 4;
-const IPV4_CHECKSUM: usize = 10;
-const TCP_SEQUENCE: usize = 4;
-const TCP_FLAGS: usize = 13;
+pub(super) const IPV4_CHECKSUM: usize = 10;
+pub(super) const TCP_SEQUENCE: usize = 4;
+pub(super) const TCP_FLAGS: usize = 13;
 const TCP_MIN_LEN: usize = 20;
 const UDP_LEN: usize = 8;
 
 const FIN: u8 = 0x01;
-const PSH: u8 = 0x08;
+pub(super) const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
 
 #[derive(Debug, Clone, Copy)]
-enum Network {
+pub(super) enum Network {
     V4(Ipv4Header),
     V6(Ipv6Header),
 }
@@ -214,13 +214,13 @@ impl Transport {
 /// Where the headers of a frame are. `l3 <= l4 <= headers_len <= end`, and `headers_len` is not
 /// more than [`MAX_HEADERS`].
 #[derive(Debug, Clone, Copy)]
-struct Layout {
-    l3: usize,
-    l4: usize,
-    headers_len: usize,
+pub(super) struct Layout {
+    pub(super) l3: usize,
+    pub(super) l4: usize,
+    pub(super) headers_len: usize,
     /// End of the IP packet.
-    end: usize,
-    network: Network,
+    pub(super) end: usize,
+    pub(super) network: Network,
     transport: Transport,
 }
 
@@ -242,7 +242,7 @@ impl Layout {
         }
     }
 
-    fn of(frame: &[u8], kind: SegmentationKind) -> Option<Self> {
+    pub(super) fn of(frame: &[u8], kind: SegmentationKind) -> Option<Self> {
         let ethernet = EthernetHeader::parse(frame)?;
         let l3 = ethernet.len();
         let packet = frame.get(l3..)?;
@@ -285,15 +285,15 @@ impl Layout {
     }
 }
 
-fn put16(bytes: &mut [u8], at: usize, value: u16) {
+pub(super) fn put16(bytes: &mut [u8], at: usize, value: u16) {
     bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }
 
-fn octets<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(super) fn octets<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     std::array::from_fn(|octet| bytes.get(at + octet).copied().unwrap_or(0))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "lengths and counts below 64 KiB")]
-fn low16(value: usize) -> u16 {
+pub(super) fn low16(value: usize) -> u16 {
     value as u16
 }

@@ -79,6 +79,8 @@ pub(crate) struct Fabric {
     reply: Vec<u8>,
     /// A frame that is looked at whole, or that a front end did not complete.
     copy: Vec<u8>,
+    /// Frames of one stream from a peer, put together.
+    train: vxlan::Train,
 }
 
 impl Fabric {
@@ -99,6 +101,7 @@ impl Fabric {
             scratch: Vec::new(),
             reply: Vec::new(),
             copy: Vec::new(),
+            train: vxlan::Train::default(),
         }
     }
 

@@ -13,8 +13,8 @@ use super::{Fabric, complete};
 use crate::bridge::PortSlot;
 use crate::control::{DataplaneError, PortId, VxlanPeer, VxlanStatus};
 use crate::counters::CounterCells;
-use crate::offload::{BadOffload, Segmenter};
-use crate::packet::flow_hash;
+use crate::offload::{BadOffload, Merged, Merger, Segmenter};
+use crate::packet::{EthernetHeader, flow_hash};
 use crate::vxlan::{
     Claims, Datagram, Outbox, Peer, Refused, Sockets, Vni, VtepAddress, VxlanConfig, header,
     pending_offload,
@@ -42,6 +42,19 @@ struct Segment {
     claims: Claims,
     /// What belongs to no peer.
     counters: Arc<CounterCells>,
+}
+
+/// Frames from a peer that came with one datagram and go on as one.
+#[derive(Debug)]
+pub(super) struct Train {
+    from: PortSlot,
+    segments: Merger,
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self { from: PortSlot(0), segments: Merger::default() }
+    }
 }
 
 /// Where a domain's segment is.
@@ -209,37 +222,85 @@ impl Fabric {
         if received.truncated {
             return self.drop_at_socket(vtep, bytes.len(), DropReason::Malformed);
         }
+        let alone = bytes.len() <= received.segment;
+        let mut train = std::mem::take(&mut self.train);
         for datagram in bytes.chunks_mut(received.segment) {
-            self.ingress_datagram(vtep, received.source, datagram);
+            let Some(from) = self.sender(vtep, received.source, datagram) else { continue };
+            let frame = &mut datagram[header::LEN..];
+            if !alone && self.couples(&mut train, from, frame) {
+                continue;
+            }
+            self.ingress_from_peer(from, frame);
         }
+        self.depart(&mut train);
+        self.train = train;
     }
 
-    fn ingress_datagram(&mut self, vtep: usize, source: Option<IpAddr>, datagram: &mut [u8]) {
+    /// Puts a frame behind those that came before it; `false` when it has to go by itself, and those have gone.
+    fn couples(&mut self, train: &mut Train, from: PortSlot, frame: &[u8]) -> bool {
+        if train.from == from && train.segments.push(frame) {
+            return true;
+        }
+        self.depart(train);
+        train.from = from;
+        frame.len() <= self.longest(from) && train.segments.push(frame)
+    }
+
+    /// Lets what was put together go.
+    fn depart(&mut self, train: &mut Train) {
+        let Some(Merged { bytes, offload, count }) = train.segments.take() else { return };
+        if let (Some(segmentation), Some(port)) = (offload.segmentation, self.port(train.from)) {
+            // Each had the headers.
+            let more = count - 1;
+            port.counters.received_more(more, more * usize::from(segmentation.header_len));
+        }
+        self.switch_private(train.from, offload, bytes);
+    }
+
+    /// The longest frame without a tag.
+    fn longest(&self, from: PortSlot) -> usize {
+        self.domain_of(from).map_or(0, |domain| domain.mtu + EthernetHeader::LEN)
+    }
+
+    /// The port of the peer that sent a datagram, if a peer may have sent it; otherwise it was counted.
+    fn sender(
+        &mut self,
+        vtep: usize,
+        source: Option<IpAddr>,
+        datagram: &mut [u8],
+    ) -> Option<PortSlot> {
         let length = datagram.len();
         let Ok(vni) = header::parse(datagram) else {
-            return self.drop_at_socket(vtep, length, DropReason::Malformed);
+            self.drop_at_socket(vtep, length, DropReason::Malformed);
+            return None;
         };
-        let Some(Some(found)) = self.vteps.get(vtep) else { return };
+        let Some(Some(found)) = self.vteps.get(vtep) else { return None };
         let Some(segment) = found.segments.get(&vni) else {
-            return self.drop_at_socket(vtep, length, DropReason::UnknownVni);
+            self.drop_at_socket(vtep, length, DropReason::UnknownVni);
+            return None;
         };
         let frame = &mut datagram[header::LEN..];
         let Some(&port) = source.and_then(|source| segment.peers.get(&source)) else {
             let own = source.is_some_and(|source| segment.own.contains(&source));
             segment.counters.received(frame.len());
             let reason = if own { DropReason::OwnAddress } else { DropReason::Stranger };
-            return segment.counters.dropped(reason);
+            segment.counters.dropped(reason);
+            return None;
         };
         if let Err(reason) = segment.claims.check(frame) {
             if let Some(port) = self.port(port) {
                 port.counters.received(frame.len());
                 port.counters.dropped(reason);
             }
-            return;
+            return None;
         }
-        let mtu = self.domain_of(port).map_or(0, |domain| domain.mtu);
+        Some(port)
+    }
+
+    fn ingress_from_peer(&mut self, from: PortSlot, frame: &mut [u8]) {
+        let mtu = self.domain_of(from).map_or(0, |domain| domain.mtu);
         let offload = pending_offload(frame, mtu);
-        self.switch_private(port, offload, frame);
+        self.switch_private(from, offload, frame);
     }
 
     #[cold]
