@@ -24,9 +24,8 @@ pub(crate) enum Change {
     Delete,
 }
 
-/// What wakes a sleeper for a session.
-const WAKES: EventFlags =
-    EventFlags::IN.union(EventFlags::OUT).union(EventFlags::RDHUP).union(EventFlags::ET);
+/// What wakes a sleeper for a session; and room, where the registration says so.
+const WAKES: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
 
 /// What a listener never reports.
 const NOT_OF_LISTENERS: EventFlags =
@@ -184,8 +183,9 @@ fn modify(
         Target::Fresh => state.set.of(fd).filter(|(_, it)| matches!(it.target, Target::Fresh)),
     };
     let Some((tag, registration)) = known else {
-        // Perhaps registered by a parent process.
+        // Perhaps registered by a parent process, which may count on room.
         let registration = Registration::new(fd, target, events, data);
+        registration.room.set(true);
         let tag = state.set.reserve().ok_or(Errno::NOSPC)?;
         tell(epoll.fd(), tag, &registration, Tell::Modify)?;
         state.set.insert(tag, registration);
@@ -226,6 +226,9 @@ pub(super) fn tell(
     let (flags, data) = match registration.target {
         Target::Fresh => (asked, registration.data),
         Target::Listener(_) => (asked.difference(NOT_OF_LISTENERS), tag.to_data()),
+        Target::Session(_) if registration.room.get() => {
+            (WAKES.union(EventFlags::OUT), tag.to_data())
+        }
         Target::Session(_) => (WAKES, tag.to_data()),
         Target::Flows(_) => (EventFlags::IN | EventFlags::ET, tag.to_data()),
     };

@@ -1,7 +1,7 @@
 //! `epoll` with sessions in it.
 //!
 //! The kernel's epoll stays what the program sleeps on. Sessions are registered there too, but only
-//! to be woken: edge-triggered, with a tag of ours as data. What is ready is computed from the rings
+//! to be woken: edge-triggered, with a tag of ours as data, and for room only once there was none. What is ready is computed from the rings
 //! in user space, for those registrations that are *hot*: those that had news lately. A registration
 //! that stays quiet is armed (its peer sends a token when something comes, and the kernel reports
 //! that) and leaves the hot ones, so that idle sessions cost nothing.
@@ -95,7 +95,7 @@ impl Epoll {
     /// Has the kernel report what comes, for somebody who sleeps on the epoll descriptor itself;
     /// `true` when there is something already.
     pub(crate) fn arm(&self) -> bool {
-        self.state.lock().set.arm()
+        self.state.lock().set.arm(self.fd())
     }
 
     /// The kernel says that the epoll is readable. That may have been for a session that has nothing to
@@ -136,7 +136,7 @@ impl Epoll {
 
     /// Somebody added or changed a registration that sleeping threads do not know of.
     fn alert(&self, state: &State, index: u32) {
-        if self.has_sleepers() && state.set.arm_one(index) {
+        if self.has_sleepers() && state.set.arm_one(index, self.fd()) {
             waker::wake(self.fd());
         }
     }

@@ -2,9 +2,11 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::ffi::c_int;
 use core::sync::atomic::{Ordering, fence};
 
+use super::control::{Tell, tell};
 use super::tag::Tag;
 use super::trigger::Trigger;
 use crate::datagram::Datagram;
@@ -45,6 +47,10 @@ impl Target {
             let left = || link.session().is_some_and(|session| session.stream().peer_left());
             link.peer_gone.load(Ordering::Acquire) || left()
         })
+    }
+
+    fn is_established(&self) -> bool {
+        self.link().is_some_and(|link| link.session().is_some())
     }
 
     fn is(&self, socket: &Arc<Socket>) -> bool {
@@ -103,6 +109,9 @@ pub(super) struct Registration {
     pub(super) parked: bool,
     /// The program removed it. The kernel was not told: some programs remove and add for each message.
     pub(super) removed: bool,
+    /// The kernel reports room, too. Until a session had none that is not asked for: each token that the peer takes
+    /// makes room in its socket, and would wake a sleeper for nothing.
+    pub(super) room: Cell<bool>,
     /// In the list of those that are looked at.
     hot: bool,
     /// Looks since it was ready.
@@ -120,6 +129,7 @@ impl Registration {
             owner: crate::process::id(),
             parked: false,
             removed: false,
+            room: Cell::new(false),
             hot: false,
             quiet: 0,
         }
@@ -148,8 +158,8 @@ impl Registration {
         self.look().is_some_and(|now| self.trigger.peek(&now) != 0)
     }
 
-    /// Has the kernel report what comes; `true` when it is there already.
-    fn arm(&self) -> bool {
+    /// Has the kernel, whose `epfd` it is in, report what comes; `true` when it is there already.
+    fn arm(&self, epfd: c_int, tag: Tag) -> bool {
         if let Some(link) = self.target.link()
             && self.trigger.interest() & WRITES != 0
         {
@@ -169,6 +179,12 @@ impl Registration {
             _ => {
                 if let Some(link) = self.target.link() {
                     readiness::arm(self.fd, link, self.trigger.interest(), &now);
+                }
+                // An answer to a pending connect comes as bytes do.
+                let is_full = now.mask & WRITES == 0 && self.target.is_established();
+                if self.trigger.interest() & WRITES != 0 && is_full && !self.room.replace(true) {
+                    // Fails only for what is not there any more. Room that came meanwhile is reported at once.
+                    let _ = tell(epfd, tag, self, Tell::Modify);
                 }
             }
         }
@@ -336,11 +352,11 @@ impl Set {
     }
 
     /// Looks at every hot registration once, and reports those that are ready as events and data, at
-    /// most `limit`. With `ageing`, those that were quiet for long are left to the kernel.
+    /// most `limit`. With `ageing`, those that were quiet for long are left to the kernel, by its `epfd`.
     pub(super) fn collect(
         &mut self,
         limit: usize,
-        ageing: bool,
+        ageing: Option<c_int>,
         mut report: impl FnMut(usize, u32, u64),
     ) -> usize {
         let total = self.hot.len();
@@ -351,9 +367,11 @@ impl Set {
             if found == limit {
                 break;
             }
-            let place = self.places.get_mut(self.hot[at] as usize);
+            let index = self.hot[at];
             at = if at + 1 == total { 0 } else { at + 1 };
-            let Some(it) = place.and_then(|place| place.registration.as_mut()) else { continue };
+            let Some(place) = self.places.get_mut(index as usize) else { continue };
+            let tag = Tag { index, generation: place.generation };
+            let Some(it) = place.registration.as_mut() else { continue };
             let Some(now) = it.target.look(it.trigger.interest()) else { continue };
             let events = it.trigger.judge(&now);
             if events != 0 {
@@ -361,9 +379,9 @@ impl Set {
                 found += 1;
                 it.quiet = 0;
                 it.hot = !it.trigger.is_spent();
-            } else if ageing {
+            } else if let Some(epfd) = ageing {
                 it.quiet += 1;
-                it.hot = it.quiet < patience || it.arm();
+                it.hot = it.quiet < patience || it.arm(epfd, tag);
             }
             cooled |= !it.hot;
         }
@@ -387,8 +405,8 @@ impl Set {
     }
 
     /// Has the kernel report what comes to any registration; `true` when something is there already.
-    pub(super) fn arm(&self) -> bool {
-        self.hot_ones().any(Registration::arm)
+    pub(super) fn arm(&self, epfd: c_int) -> bool {
+        self.hot.iter().any(|&index| self.arm_one(index, epfd))
     }
 
     /// What [`arm`](Self::arm) did is undone: somebody looks.
@@ -402,9 +420,10 @@ impl Set {
     }
 
     /// As [`arm`](Self::arm) for one registration.
-    pub(super) fn arm_one(&self, index: u32) -> bool {
-        let place = self.places.get(index as usize);
-        place.and_then(|place| place.registration.as_ref()).is_some_and(Registration::arm)
+    pub(super) fn arm_one(&self, index: u32, epfd: c_int) -> bool {
+        let Some(place) = self.places.get(index as usize) else { return false };
+        let tag = Tag { index, generation: place.generation };
+        place.registration.as_ref().is_some_and(|it| it.arm(epfd, tag))
     }
 
     fn hot_ones(&self) -> impl Iterator<Item = &Registration> {

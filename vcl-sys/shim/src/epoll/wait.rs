@@ -139,7 +139,7 @@ impl Look<'_> {
     fn collect(&self, skip: usize, ageing: bool) -> usize {
         let out = self.out.from(skip);
         let mut state = self.epoll.state.lock();
-        state.collect(out, ageing)
+        state.collect(out, ageing.then_some(self.epfd))
     }
 
     /// What the kernel has to report at this moment.
@@ -163,11 +163,11 @@ impl Look<'_> {
     fn prepare(&self) -> Option<usize> {
         let mut state = self.epoll.state.lock();
         self.epoll.sleepers.fetch_add(1, Ordering::SeqCst);
-        if !state.set.arm() {
+        if !state.set.arm(self.epfd) {
             return None;
         }
         self.epoll.sleepers.fetch_sub(1, Ordering::SeqCst);
-        Some(state.collect(self.out, false))
+        Some(state.collect(self.out, None))
     }
 
     /// Sleeps in the kernel. The second answer tells that it was for less than the program asked.
@@ -194,7 +194,7 @@ impl Look<'_> {
 
     /// The thread goes back to the program. Those that sleep rely on what it leaves behind.
     fn leave(&self, found: usize) -> usize {
-        if self.epoll.has_sleepers() && self.epoll.state.lock().set.arm() {
+        if self.epoll.has_sleepers() && self.epoll.state.lock().set.arm(self.epfd) {
             waker::wake(self.epfd);
         }
         found
@@ -278,7 +278,7 @@ enum Noted {
 }
 
 impl State {
-    fn collect(&mut self, out: Places, ageing: bool) -> usize {
+    fn collect(&mut self, out: Places, ageing: Option<c_int>) -> usize {
         let mut all = 0;
         let found = self.set.collect(out.room(), ageing, |at, events, data| {
             all |= events;
