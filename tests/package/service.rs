@@ -246,8 +246,13 @@ fn it_is_a_service_of_systemd_from_installation_to_purge() -> Result<()> {
 
     machine.run(&["dpkg", "--remove", "dockervpp"])?;
     ensure!(!machine.tries(&["pgrep", "-x", "dockervpp"])?, "a process is left");
+    // A link of the managed plugin's.
+    let pair = ["ip", "link", "add", "other0", "type", "veth", "peer", "name", "other1"];
+    machine.run(&pair)?;
+    machine.run(&["ip", "link", "set", "other0", "alias", "dockervpp:latest:gateway:0123"])?;
     machine.run(&["dpkg", "--purge", "dockervpp"])?;
     drop(site);
+    machine.run(&["ip", "link", "delete", "other0"]).context("it has a driver of another name")?;
     machine.run(&["sh", "-c", "rm -r /etc/systemd/system/dockervpp.service.d"])?;
     let left = left(&machine)?;
     let left: Vec<_> = left.difference(&before).collect();

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write as _, stderr};
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -18,7 +19,11 @@ const PROGRAM: &str = "dockervpp";
 
 /// A way to the journal.
 #[derive(Debug)]
-pub(super) struct Journal(UnixDatagram);
+pub(super) struct Journal {
+    socket: UnixDatagram,
+    /// Lines that it did not take since it last took one.
+    lost: AtomicU64,
+}
 
 impl Journal {
     /// # Errors
@@ -26,7 +31,10 @@ impl Journal {
     pub(super) fn open() -> io::Result<Self> {
         // Only tried: a journal that is started anew has another socket.
         UnixDatagram::unbound()?.connect(SOCKET)?;
-        UnixDatagram::unbound().map(Self)
+        let socket = UnixDatagram::unbound()?;
+        // A journal that does not take lines holds nobody up.
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, lost: AtomicU64::new(0) })
     }
 
     /// Whether standard error leads to the journal (systemd.exec(5), `JOURNAL_STREAM`).
@@ -41,9 +49,22 @@ impl<S: Subscriber> Layer<S> for Journal {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let entry = Entry::of(event);
         let datagram = entry.encode(event.metadata(), PROGRAM);
-        if self.0.send_to(&datagram, SOCKET).is_err() {
-            // The journal is being replaced. Who else could be told of a failure?
-            let _ = writeln!(stderr(), "{} {}", event.metadata().level(), entry.text());
+        // Nobody else could be told of failures.
+        match self.socket.send_to(&datagram, SOCKET) {
+            Ok(_) => {
+                let lost = self.lost.swap(0, Ordering::Relaxed);
+                if lost > 0 {
+                    let _ = writeln!(stderr(), "{lost} lines are missing: the journal took none");
+                }
+            }
+            // It stands still, and standard error may lead to it.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+            }
+            // It is being replaced.
+            Err(_) => {
+                let _ = writeln!(stderr(), "{} {}", event.metadata().level(), entry.text());
+            }
         }
     }
 }

@@ -21,8 +21,11 @@ pub(crate) fn start(format: LogFormat, filter: &str) -> miette::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .into_diagnostic()
         .wrap_err_with(|| format!("`{filter}` is not a log filter such as `info`"))?;
+    // Standard error leads to the journal, but its own socket may be out of reach: text gets there all the same.
     let format = match format {
-        LogFormat::Auto if Journal::has_standard_error() => LogFormat::Journal,
+        LogFormat::Auto if Journal::has_standard_error() && Journal::open().is_ok() => {
+            LogFormat::Journal
+        }
         LogFormat::Auto => LogFormat::Text,
         other => other,
     };

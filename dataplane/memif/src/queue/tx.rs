@@ -272,15 +272,25 @@ impl TxQueue {
     }
 
     /// Has the processor fetch, for writing, what will be written some slots later; never a slot that the
-    /// receiver may still be reading.
+    /// receiver may still be reading. Where a client's buffers are is guessed, but not beyond the end of its ring, where
+    /// the next ones are anywhere.
     #[inline]
     fn fetch_ahead(&mut self, current: &Segment) {
-        self.next_buffer.learn(current);
         let later = self.next.wrapping_add(FETCH_AHEAD);
+        if let Side::Server = self.side {
+            self.next_buffer.learn(current);
+        }
         if !self.is_free(later) {
             return;
         }
-        self.next_buffer.fetch_for_writing(&self.regions, FETCH_AHEAD);
+        let mask = self.ring.size() - 1;
+        match self.side {
+            Side::Client(own) => self.regions[0].prefetch_write(own.offset(later) as usize),
+            Side::Server if later & mask > self.next & mask => {
+                self.next_buffer.fetch_for_writing(&self.regions, FETCH_AHEAD);
+            }
+            Side::Server => {}
+        }
         if later.is_multiple_of(CELLS_IN_LINE) {
             self.ring.cells.prefetch_write(later);
         }
