@@ -10,7 +10,7 @@ use kit::process::Process;
 use kit::{Container, Image, wait};
 use serde_json::Value;
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// What systemd, the agent and a test need; the agent has what its unit leaves it.
 const CAPABILITIES: [&str; 4] = ["SYS_ADMIN", "NET_ADMIN", "NET_RAW", "SYS_PTRACE"];

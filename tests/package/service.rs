@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::machine::Machine;
 use crate::made::package;
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// The program that tests speak with, in the machine's folder.
 const PROBE: &str = "/share/netprobe";

@@ -25,7 +25,7 @@ pub(crate) fn enable(
             level,
             option,
             (&raw const on).cast(),
-            size_of::<libc::c_int>() as _,
+            u32::try_from(size_of::<libc::c_int>()).unwrap_or(0),
         )
     };
     if outcome == 0 { Ok(()) } else { Err(last_error()) }
