@@ -39,7 +39,7 @@ pub(super) struct Hosts {
     containers: [Named; 2],
     /// None where the kernel does it; to be dropped before the hosts that they are on.
     agents: Vec<Driven>,
-    _hosts: [Named; 2],
+    _underlay: [Named; 2],
 }
 
 impl Hosts {
@@ -66,7 +66,7 @@ impl Hosts {
         let mut server = program(overlay, &containers[0], cores.first, line)?;
         let server = Process::start("the server", &mut server)?;
         let contestant =
-            Self { overlay, cores, _server: server, containers, agents, _hosts: hosts };
+            Self { overlay, cores, _server: server, containers, agents, _underlay: hosts };
         wait::until_ok(LIMIT, "the server answers", || contestant.drive(Duration::from_secs(1)))?;
         Ok(contestant)
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// What a router said is believed for so long: the way may have changed (RFC 1191, 6.3; `net.ipv4.route.mtu_expires`).
-const BELIEVED: Duration = Duration::from_secs(600);
+const BELIEVED: Duration = Duration::from_mins(10);
 
 /// Destinations that are remembered at most.
 const MOST: usize = 1024;

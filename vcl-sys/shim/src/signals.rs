@@ -92,7 +92,7 @@ pub(crate) fn sleep(
     let polled = raw::ppoll(fds, left, SignalMask::NONE);
     let came = held.is_some() && fds.pop().is_some_and(|watched| watched.revents != 0);
     if came && polled == Ok(1) {
-        let goes_on = held.is_some_and(|held| held.waiting_restarts());
+        let goes_on = held.is_some_and(Held::waiting_restarts);
         // What was handled now may have changed what is handled how.
         Handlers::look();
         return if goes_on { Ok(true) } else { Err(Errno::INTR) };

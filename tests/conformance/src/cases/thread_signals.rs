@@ -351,13 +351,16 @@ fn closes(script: &mut Script) {
     script.meet();
 }
 
+/// A call and its answer.
+type Job<'a> = Box<dyn Fn() -> Answer + 'a>;
+
 /// What a process that sleeps is told when it was stopped and continued, without any handler (signal(7)).
 fn stopped(script: &mut Script) {
     let fd = script.accept_one();
     script.fill_up(fd, 1);
     let epoll = sys::Epoll::new();
     script.control(&epoll, libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN.cast_unsigned(), 1);
-    let answers: [(&str, Box<dyn Fn() -> Answer + '_>); 6] = [
+    let answers: [(&str, Job<'_>); 6] = [
         ("recv with timeout", Box::new(|| with_timeout(fd, libc::SO_RCVTIMEO, receive))),
         (
             "send with timeout",

@@ -115,9 +115,8 @@ impl Datagram {
     pub(crate) fn path_mtu(&self) -> Option<u16> {
         let state = self.state.lock();
         state.local?;
-        let flow = match state.flows.route(state.peer?, clock::now()) {
-            Route::Flow(flow) => flow,
-            _ => return Some(whole::USUAL),
+        let Route::Flow(flow) = state.flows.route(state.peer?, clock::now()) else {
+            return Some(whole::USUAL);
         };
         Some(flow.told_mtu().map_or(whole::USUAL, |mtu| mtu.path))
     }

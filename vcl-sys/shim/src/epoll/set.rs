@@ -172,20 +172,17 @@ impl Registration {
         if self.trigger.peek(&now) != 0 {
             return true;
         }
-        match &self.target {
-            Target::Flows(socket) => {
-                socket.arm();
+        if let Target::Flows(socket) = &self.target {
+            socket.arm();
+        } else {
+            if let Some(link) = self.target.link() {
+                readiness::arm(self.fd, link, self.trigger.interest(), &now);
             }
-            _ => {
-                if let Some(link) = self.target.link() {
-                    readiness::arm(self.fd, link, self.trigger.interest(), &now);
-                }
-                // An answer to a pending connect comes as bytes do.
-                let is_full = now.mask & WRITES == 0 && self.target.is_established();
-                if self.trigger.interest() & WRITES != 0 && is_full && !self.room.replace(true) {
-                    // Fails only for what is not there any more. Room that came meanwhile is reported at once.
-                    let _ = tell(epfd, tag, self, Tell::Modify);
-                }
+            // An answer to a pending connect comes as bytes do.
+            let is_full = now.mask & WRITES == 0 && self.target.is_established();
+            if self.trigger.interest() & WRITES != 0 && is_full && !self.room.replace(true) {
+                // Fails only for what is not there any more. Room that came meanwhile is reported at once.
+                let _ = tell(epfd, tag, self, Tell::Modify);
             }
         }
         self.is_ready()
