@@ -173,8 +173,9 @@ fn datagrams_that_a_program_does_not_read_are_counted() {
 /// The kernel as a router to a network of packets with 1000 bytes at most.
 fn route_to_a_narrow_network(site: &Site) {
     site.kernel.run(|| {
-        assert!(ip("link add narrow mtu 1000 type dummy"));
+        assert!(ip("link add narrow mtu 1000 type veth peer name beyond"));
         assert!(ip("link set narrow up"));
+        assert!(ip("link set beyond up"));
         assert!(ip("address add 198.51.100.1/24 dev narrow"));
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("root");
     });
