@@ -9,7 +9,7 @@ use dataplane::packet::{EtherType, EthernetHeader};
 use dataplane::stack_port::Tag;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Route};
 use crate::counters::Counters;
 use crate::fragment::{Cut, Identifications};
 use crate::headers::{IpInfo, write_ethernet};
@@ -41,6 +41,15 @@ impl Environment<'_> {
             self.ask(address, link);
         }
         known
+    }
+
+    /// Whether packets for `remote` go by a router, and `station` is it. Nobody else on the network has a say in how
+    /// long they may be: a neighbour, least of all, about what never left the network.
+    pub(crate) fn is_router_to(&self, remote: IpAddr, station: MacAddr) -> bool {
+        let Some(Route::Gateway(gateway)) = self.config.addressing.route(remote) else {
+            return false;
+        };
+        matches!(self.neighbours.peek(gateway), Known::Yes(_, mac) if mac == station)
     }
 
     /// Asks the network who has an address.

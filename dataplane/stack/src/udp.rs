@@ -9,6 +9,7 @@ use dataplane::packet::{EthernetHeader, Protocol};
 use dataplane::stack_port::Tag;
 use slotmap::SlotMap;
 
+use crate::config::Route;
 use crate::environment::Environment;
 use crate::fragment::Cut;
 use crate::headers::{IpInfo, headers_len, ip_len, low16, write_ethernet};
@@ -16,7 +17,8 @@ use crate::icmp::{self, Complaint, Report};
 use crate::link::Link;
 use crate::neighbour::{EVERYBODY, Known};
 use crate::packet::Packet;
-use crate::path::Paths;
+use crate::path::{Paths, least};
+use crate::sent::Sent;
 use crate::{Event, SendError, StackError};
 
 slotmap::new_key_type! {
@@ -60,6 +62,8 @@ pub(crate) struct Udp {
     events: VecDeque<Event>,
     complaints: Option<(std::time::Instant, u32)>,
     paths: Paths,
+    /// What routers can complain about.
+    sent: Sent,
     /// Where datagrams are written that are sent in fragments.
     whole: Vec<u8>,
 }
@@ -200,7 +204,7 @@ impl Udp {
         *count <= COMPLAINTS
     }
 
-    /// Somebody complains about a datagram of ours.
+    /// Somebody complains about a datagram of ours; that it is too long, the router of its way.
     pub(crate) fn complain(&mut self, report: &Report, env: &Environment<'_>) {
         let Some(id) = self.socket_for(report.local, report.remote) else { return };
         let to = report.remote.ip();
@@ -209,7 +213,9 @@ impl Udp {
                 self.events.push_back(Event::DatagramRefused(id, report.remote));
             }
             Complaint::TooBig(mtu) => {
-                if self.paths.shorten(to, mtu, env.config.addressing.mtu, env.now) {
+                if self.sent.contains(report.local, report.remote)
+                    && self.paths.shorten(to, mtu, env.config.addressing.mtu, env.now)
+                {
                     self.events.push_back(Event::PathShortened(to));
                 }
             }
@@ -261,17 +267,21 @@ impl Udp {
                 (datagram.mac, datagram.tag) = (mac, neighbour.datagram_tag());
                 self.transmit(datagram, env, link, fill)?;
                 env.neighbours.sent_datagram(neighbour, frames);
-                Ok(())
             }
             Known::Asked(neighbour) if env.neighbours.may_keep(neighbour, datagram.frame_len()) => {
                 let mut frame = Vec::new();
                 datagram.write_whole(addressing.mac, &mut frame, fill);
                 env.neighbours.keep(neighbour, frame);
-                Ok(())
             }
-            Known::Asked(_) => Err(SendError::Full),
-            Known::No => Err(StackError::Unreachable.into()),
+            Known::Asked(_) => return Err(SendError::Full),
+            Known::No => return Err(StackError::Unreachable.into()),
         }
+        // No way is taken to be too short for others.
+        let may_be_too_long = datagram.packet_len() > usize::from(least(to.ip()));
+        if may_be_too_long && matches!(route, Route::Gateway(_)) {
+            self.sent.note(from, to);
+        }
+        Ok(())
     }
 
     fn transmit<L: Link>(
@@ -323,10 +333,15 @@ impl Datagram {
         headers_len(self.to.ip()) + HEADER_LEN + self.len
     }
 
+    /// Bytes of its packet before it is cut.
+    fn packet_len(&self) -> usize {
+        ip_len(self.to.ip()) + HEADER_LEN + self.len
+    }
+
     /// How many frames it takes.
     fn frames(&self) -> usize {
         let payload = HEADER_LEN + self.len;
-        if ip_len(self.to.ip()) + payload <= usize::from(self.mtu) {
+        if self.packet_len() <= usize::from(self.mtu) {
             1
         } else {
             Cut::count(self.to.is_ipv4(), payload, self.mtu)

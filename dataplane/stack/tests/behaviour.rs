@@ -7,8 +7,7 @@ mod support;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use dataplane::offload::{Sum, VirtioNetHeader};
-use dataplane::packet::Protocol;
+use dataplane::offload::VirtioNetHeader;
 use stack::{Config, Event, Ready, SendError, Stack, StackError};
 use support::{FAIR, World, config, ipv4, ipv6, mac};
 
@@ -412,96 +411,6 @@ fn datagrams_that_nobody_reads_are_bounded() {
     }
     assert_eq!(count, 8);
     assert_eq!(world.stacks[1].counters().udp_full, 92);
-}
-
-/// A router's complaint to station 1 about a frame that it sent: its way takes `mtu` bytes (RFC 1191, RFC 4443).
-fn too_big(sent: &[u8], mtu: u16) -> Vec<u8> {
-    let mtu = mtu.to_be_bytes();
-    let ether_type = &sent[12..14];
-    if ether_type == [8, 0] {
-        let mut message = [&[3, 4, 0, 0, 0, 0][..], &mtu, &sent[14..42]].concat();
-        let sum = dataplane::offload::checksum(&message);
-        message[2..4].copy_from_slice(&sum.to_be_bytes());
-        let mut packet = vec![0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 99, 10, 0, 0, 1];
-        let sum = dataplane::offload::checksum(&packet);
-        packet[10..12].copy_from_slice(&sum.to_be_bytes());
-        return [&mac(1).0[..], &mac(9).0, ether_type, &packet, &message].concat();
-    }
-    let mut message = [&[2, 0, 0, 0, 0, 0][..], &mtu, &sent[14..62]].concat();
-    let length = u32::try_from(message.len()).unwrap();
-    let sum = Sum::pseudo_header6(ipv6(99), ipv6(1), Protocol::ICMPV6, length);
-    let sum = sum.plus(&message).finish();
-    message[2..4].copy_from_slice(&sum.to_be_bytes());
-    let mut packet = vec![0x60, 0, 0, 0, 0, 0, 58, 64];
-    packet[4..6].copy_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
-    packet.extend(ipv6(99).octets());
-    packet.extend(ipv6(1).octets());
-    [&mac(1).0[..], &mac(9).0, ether_type, &packet, &message].concat()
-}
-
-#[test]
-fn datagrams_go_in_pieces_that_their_way_takes() {
-    for (to, own, shorter) in
-        [(at(2, 53), at(1, 999), 700), ((ipv6(2), 53).into(), (ipv6(1), 999).into(), 1300)]
-    {
-        let mut world = World::new(FAIR, 1);
-        world.record = true;
-        let server = world.stacks[1].udp_bind(world.now, to).unwrap();
-        let client = world.stacks[0].udp_bind(world.now, own).unwrap();
-        let send = |world: &mut World| {
-            let (stack, end) = (&mut world.stacks[0], &mut world.ends[0]);
-            stack.udp_send(world.now, client, to, 1400, end, |data| data.fill(7)).unwrap();
-            world.pass(Duration::from_millis(10));
-            world.stacks[1].udp_receive(server).unwrap().map(|received| received.data.len())
-        };
-        assert_eq!(send(&mut world), Some(1400));
-        let path_mtu = |world: &mut World| world.stacks[0].path_mtu(world.now, to.ip());
-        assert_eq!((path_mtu(&mut world), world.stacks[0].mtu()), (1500, 1500));
-        let (_, sent) = world.seen.iter().find(|(_, frame)| frame.len() > 1400).unwrap().clone();
-        // Nobody else's word counts: about a port that no program has.
-        let mut of_another = sent.clone();
-        let port = if to.is_ipv4() { 34 } else { 54 };
-        of_another[port] ^= 1;
-        for (about, news) in [(of_another, false), (sent.clone(), true), (sent, false)] {
-            let frame = too_big(&about, shorter);
-            let end = &mut world.ends[0];
-            world.stacks[0].receive(world.now, &frame, VirtioNetHeader::PLAIN, end);
-            let told = world.stacks[0].next_event() == Some(Event::PathShortened(to.ip()));
-            assert_eq!(told, news);
-        }
-        assert_eq!(path_mtu(&mut world), shorter);
-        world.limit = Some(14 + usize::from(shorter));
-        assert_eq!(send(&mut world), Some(1400));
-        // The way may have changed.
-        world.pass(Duration::from_secs(601));
-        assert_eq!(path_mtu(&mut world), 1500);
-        assert_eq!(send(&mut world), None);
-    }
-}
-
-#[test]
-fn a_way_that_takes_less_is_learnt() {
-    let mut world = World::new(FAIR, 1);
-    world.weather.cut = true;
-    let (near, far) = world.pair(false);
-    world.record = true;
-    world.write(0, near, &[1; 10_000]);
-    world.poll();
-    let (_, sent) =
-        world.seen.iter().find(|(from, frame)| *from == 0 && frame.len() > 1000).unwrap();
-    let frame = too_big(sent, 700);
-    world.stacks[0].receive(world.now, &frame, VirtioNetHeader::PLAIN, &mut world.ends[0]);
-    let mut got = Vec::new();
-    world.run_until(SOON, |world| {
-        world.read(1, far, &mut got);
-        got.len() == 10_000
-    });
-    world.limit = Some(14 + 700);
-    world.write(0, near, &[2; 10_000]);
-    world.run_until(SOON, |world| {
-        world.read(1, far, &mut got);
-        got.len() == 20_000
-    });
 }
 
 #[test]

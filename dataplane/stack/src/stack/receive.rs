@@ -9,7 +9,7 @@ use dataplane::packet::Protocol;
 use super::Stack;
 use crate::environment::Environment;
 use crate::fragment::Fragment;
-use crate::icmp;
+use crate::icmp::{self, Complaint};
 use crate::link::Link;
 use crate::neighbour::Learnt;
 use crate::packet::{self, Content, Ignored, Packet};
@@ -121,6 +121,10 @@ impl Stack {
         }
         if let Some(report) = icmp::report(packet).filter(|_| ours) {
             let (mut env, tcp, udp) = parts!(self, now);
+            let of_the_way = matches!(report.complaint, Complaint::TooBig(_));
+            if of_the_way && !env.is_router_to(report.remote.ip(), packet.src_mac) {
+                return;
+            }
             match report.protocol {
                 Protocol::TCP => tcp.complain(&report, &mut env),
                 Protocol::UDP => udp.complain(&report, &env),

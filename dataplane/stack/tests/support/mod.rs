@@ -14,7 +14,7 @@ use stack::{
     Addressing, Config, ConnectionId, Event, Ipv4Config, Ipv6Config, Link, ListenerId, Ready, Stack,
 };
 
-pub(crate) fn mac(n: u8) -> MacAddr {
+pub(crate) const fn mac(n: u8) -> MacAddr {
     MacAddr([2, 0, 0, 0, 0, n])
 }
 
@@ -124,6 +124,8 @@ pub(crate) struct World {
     pub(crate) record: bool,
     /// Longer frames do not arrive.
     pub(crate) limit: Option<usize>,
+    /// Bytes of the longest frame that was on the wire.
+    pub(crate) longest: usize,
     /// Neighbour discovery is subject to the weather as well.
     pub(crate) deaf: bool,
     flying: BinaryHeap<Reverse<Flying>>,
@@ -147,6 +149,7 @@ impl World {
             seen: Vec::new(),
             record: false,
             limit: None,
+            longest: 0,
             deaf: false,
             flying: BinaryHeap::new(),
             order: 0,
@@ -189,6 +192,7 @@ impl World {
     }
 
     fn launch(&mut self, to: usize, frame: &[u8], offload: VirtioNetHeader) {
+        self.longest = self.longest.max(frame.len());
         if self.limit.is_some_and(|limit| frame.len() > limit) {
             return;
         }

@@ -1,0 +1,209 @@
+//! What is believed of the ways to others: how long packets may be there, and who may say so.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use dataplane::MacAddr;
+use dataplane::offload::{Sum, VirtioNetHeader};
+use dataplane::packet::Protocol;
+use stack::{ConnectionId, Event, UdpId};
+use support::{FAIR, World, config, ipv4, ipv6, mac};
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// The station of the router, and of somebody else.
+const GATEWAY: MacAddr = mac(2);
+const NEIGHBOUR: MacAddr = mac(9);
+
+/// From station 1 to station 2 and what a router lets pass, with each IP version.
+fn each_version() -> [(SocketAddr, SocketAddr, u16); 2] {
+    [
+        ((ipv4(1), 999).into(), (ipv4(2), 53).into(), 700),
+        ((ipv6(1), 999).into(), (ipv6(2), 53).into(), 1300),
+    ]
+}
+
+/// Station 1 is alone on its network, as far as it knows: all others, station 2 too, are behind station 2.
+fn by_gateway() -> World {
+    let mut one = config(1);
+    let addressing = &mut one.addressing;
+    if let (Some(v4), Some(v6)) = (&mut addressing.ipv4, &mut addressing.ipv6) {
+        (v4.prefix, v4.gateway) = (32, Some(ipv4(2)));
+        (v6.prefix, v6.gateway) = (128, Some(ipv6(2)));
+    }
+    World::with(one, config(2), FAIR, 1)
+}
+
+/// The complaint of `station` to station 1 about a frame that it sent: its way takes `mtu` bytes (RFC 1191, RFC 4443).
+fn too_big(sent: &[u8], mtu: u16, station: MacAddr) -> Vec<u8> {
+    let mtu = mtu.to_be_bytes();
+    let ether_type = &sent[12..14];
+    if ether_type == [8, 0] {
+        let mut message = [&[3, 4, 0, 0, 0, 0][..], &mtu, &sent[14..42]].concat();
+        let sum = dataplane::offload::checksum(&message);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        let mut packet = vec![0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 99, 10, 0, 0, 1];
+        let sum = dataplane::offload::checksum(&packet);
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        return [&mac(1).0[..], &station.0, ether_type, &packet, &message].concat();
+    }
+    let mut message = [&[2, 0, 0, 0, 0, 0][..], &mtu, &sent[14..62]].concat();
+    let length = u32::try_from(message.len()).unwrap();
+    let sum = Sum::pseudo_header6(ipv6(99), ipv6(1), Protocol::ICMPV6, length);
+    let sum = sum.plus(&message).finish();
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let mut packet = vec![0x60, 0, 0, 0, 0, 0, 58, 64];
+    packet[4..6].copy_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
+    packet.extend(ipv6(99).octets());
+    packet.extend(ipv6(1).octets());
+    [&mac(1).0[..], &station.0, ether_type, &packet, &message].concat()
+}
+
+/// Station 1 hears a frame.
+fn hear(world: &mut World, frame: &[u8]) {
+    world.stacks[0].receive(world.now, frame, VirtioNetHeader::PLAIN, &mut world.ends[0]);
+}
+
+/// The first long frame that station 1 sent.
+fn long_frame(world: &World) -> Vec<u8> {
+    let long = |(from, frame): &&(usize, Vec<u8>)| *from == 0 && frame.len() > 1000;
+    world.seen.iter().find(long).unwrap().1.clone()
+}
+
+/// Sends a long datagram from station 1.
+fn send_long(world: &mut World, client: UdpId, to: SocketAddr) {
+    let (stack, end) = (&mut world.stacks[0], &mut world.ends[0]);
+    stack.udp_send(world.now, client, to, 1400, end, |data| data.fill(7)).unwrap();
+    world.pass(Duration::from_millis(10));
+}
+
+#[test]
+fn datagrams_go_in_pieces_that_their_way_takes() {
+    for (own, to, shorter) in each_version() {
+        let mut world = by_gateway();
+        world.record = true;
+        let server = world.stacks[1].udp_bind(world.now, to).unwrap();
+        let client = world.stacks[0].udp_bind(world.now, own).unwrap();
+        let send = |world: &mut World| {
+            send_long(world, client, to);
+            world.stacks[1].udp_receive(server).unwrap().map(|received| received.data.len())
+        };
+        assert_eq!(send(&mut world), Some(1400));
+        let path_mtu = |world: &mut World| world.stacks[0].path_mtu(world.now, to.ip());
+        assert_eq!((path_mtu(&mut world), world.stacks[0].mtu()), (1500, 1500));
+        let sent = long_frame(&world);
+        for news in [true, false] {
+            hear(&mut world, &too_big(&sent, shorter, GATEWAY));
+            let told = world.stacks[0].next_event() == Some(Event::PathShortened(to.ip()));
+            assert_eq!(told, news);
+        }
+        assert_eq!(path_mtu(&mut world), shorter);
+        world.limit = Some(14 + usize::from(shorter));
+        assert_eq!(send(&mut world), Some(1400));
+        // The way may have changed.
+        world.pass(Duration::from_secs(601));
+        assert_eq!(path_mtu(&mut world), 1500);
+        assert_eq!(send(&mut world), None);
+    }
+}
+
+#[test]
+fn only_the_router_of_a_datagram_knows_its_way() {
+    // Where its addresses and ports begin, and end.
+    const ENDS: [(usize, usize); 2] = [(26, 38), (22, 58)];
+    for ((own, to, shorter), (start, end)) in each_version().into_iter().zip(ENDS) {
+        let cases = [
+            (by_gateway(), GATEWAY, true),
+            (by_gateway(), NEIGHBOUR, false),
+            // Station 2 is a neighbour itself: no router is between.
+            (World::new(FAIR, 1), mac(2), false),
+        ];
+        for (mut world, station, believed) in cases {
+            world.record = true;
+            let client = world.stacks[0].udp_bind(world.now, own).unwrap();
+            // As programs do, which hear from anybody.
+            send_long(&mut world, client, to);
+            while world.stacks[0].next_event().is_some() {}
+            let sent = long_frame(&world);
+            // Nothing was sent from or to there.
+            for at in start..end {
+                let mut of_another = sent.clone();
+                of_another[at] ^= 1;
+                hear(&mut world, &too_big(&of_another, shorter, station));
+                assert_eq!(world.stacks[0].next_event(), None, "byte {at}");
+            }
+            hear(&mut world, &too_big(&sent, shorter, station));
+            let told = world.stacks[0].next_event();
+            assert_eq!(told, believed.then_some(Event::PathShortened(to.ip())));
+            let mtu = if believed { shorter } else { 1500 };
+            assert_eq!(world.stacks[0].path_mtu(world.now, to.ip()), mtu);
+        }
+    }
+}
+
+#[test]
+fn no_way_is_learnt_from_what_is_said_of_short_datagrams() {
+    let [(own, to, shorter), _] = each_version();
+    let mut world = by_gateway();
+    world.record = true;
+    let client = world.stacks[0].udp_bind(world.now, own).unwrap();
+    let (stack, end) = (&mut world.stacks[0], &mut world.ends[0]);
+    stack.udp_send(world.now, client, to, 576 - 28, end, |_| ()).unwrap();
+    world.pass(Duration::from_millis(10));
+    let (_, sent) = world.seen.iter().find(|(_, frame)| frame.len() == 14 + 576).unwrap().clone();
+    hear(&mut world, &too_big(&sent, shorter, GATEWAY));
+    assert_eq!(world.stacks[0].path_mtu(world.now, to.ip()), 1500);
+}
+
+#[test]
+fn a_way_that_takes_less_is_learnt() {
+    let mut world = by_gateway();
+    world.weather.cut = true;
+    let (near, far) = world.pair(false);
+    world.record = true;
+    world.write(0, near, &[1; 10_000]);
+    world.poll();
+    let sent = long_frame(&world);
+    hear(&mut world, &too_big(&sent, 700, GATEWAY));
+    let mut got = Vec::new();
+    world.run_until(SOON, |world| {
+        world.read(1, far, &mut got);
+        got.len() == 10_000
+    });
+    world.limit = Some(14 + 700);
+    world.write(0, near, &[2; 10_000]);
+    world.run_until(SOON, |world| {
+        world.read(1, far, &mut got);
+        got.len() == 20_000
+    });
+}
+
+/// Much arrives at the other end, and the longest packets are as long as the own network takes.
+fn assert_goes_in_full_segments(world: &mut World, near: ConnectionId, far: ConnectionId) {
+    let mut got = Vec::new();
+    world.longest = 0;
+    world.write(0, near, &[3; 50_000]);
+    world.run_until(SOON, |world| {
+        world.read(1, far, &mut got);
+        got.len() >= 50_000
+    });
+    assert_eq!(world.longest, 14 + 1500);
+}
+
+#[test]
+fn only_the_router_of_a_segment_knows_its_way() {
+    for (mut world, station) in [(by_gateway(), NEIGHBOUR), (World::new(FAIR, 1), mac(2))] {
+        world.weather.cut = true;
+        let (near, far) = world.pair(false);
+        world.record = true;
+        world.write(0, near, &[1; 10_000]);
+        world.poll();
+        let sent = long_frame(&world);
+        hear(&mut world, &too_big(&sent, 700, station));
+        assert_goes_in_full_segments(&mut world, near, far);
+    }
+}
