@@ -25,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) protocol: Protocol,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
+    /// Of a TCP segment. `None` when so little of it is quoted.
+    pub(crate) sequence: Option<u32>,
 }
 
 /// Hears an ICMP error; `None` for any other message.
@@ -70,7 +72,9 @@ fn about(
 ) -> Option<Report> {
     let port = |at: usize| Some(u16::from_be_bytes(*payload.get(at..)?.first_chunk()?));
     let (local, remote) = (SocketAddr::new(src, port(0)?), SocketAddr::new(dst, port(2)?));
-    Some(Report { complaint, protocol, local, remote })
+    let sequence = payload.get(4..).and_then(|rest| rest.first_chunk());
+    let sequence = sequence.map(|bytes| u32::from_be_bytes(*bytes));
+    Some(Report { complaint, protocol, local, remote, sequence })
 }
 
 /// Length of the IP packet that [`write_port_unreachable`] makes.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use dataplane::MacAddr;
 use dataplane::offload::{Sum, VirtioNetHeader};
 use dataplane::packet::Protocol;
-use stack::{ConnectionId, Event, UdpId};
+use stack::{ConnectionId, Event, StackError, UdpId};
 use support::{FAIR, World, config, ipv4, ipv6, mac};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -61,6 +61,15 @@ fn too_big(sent: &[u8], mtu: u16, station: MacAddr) -> Vec<u8> {
     packet.extend(ipv6(99).octets());
     packet.extend(ipv6(1).octets());
     [&mac(1).0[..], &station.0, ether_type, &packet, &message].concat()
+}
+
+/// The complaint of station 2 to station 1 about an IPv4 packet: its destination cannot be reached (RFC 792).
+fn unreachable(sent: &[u8]) -> Vec<u8> {
+    let mut frame = too_big(sent, 0, mac(2));
+    frame[35..38].copy_from_slice(&[1, 0, 0]);
+    let sum = dataplane::offload::checksum(&frame[34..]);
+    frame[36..38].copy_from_slice(&sum.to_be_bytes());
+    frame
 }
 
 /// Station 1 hears a frame.
@@ -205,5 +214,50 @@ fn only_the_router_of_a_segment_knows_its_way() {
         let sent = long_frame(&world);
         hear(&mut world, &too_big(&sent, 700, station));
         assert_goes_in_full_segments(&mut world, near, far);
+    }
+}
+
+#[test]
+fn a_router_knows_only_segments_that_are_in_flight() {
+    let mut world = by_gateway();
+    world.weather.cut = true;
+    let (near, far) = world.pair(false);
+    world.record = true;
+    world.write(0, near, &[1; 10_000]);
+    world.poll();
+    let sent = long_frame(&world);
+    let first = u32::from_be_bytes(*sent[38..].first_chunk().unwrap());
+    // Before what is in flight, behind it, and far away.
+    for sequence in [first.wrapping_sub(1), first.wrapping_add(10_000), first ^ 1 << 31] {
+        let mut guessed = sent.clone();
+        guessed[38..42].copy_from_slice(&sequence.to_be_bytes());
+        hear(&mut world, &too_big(&guessed, 700, GATEWAY));
+    }
+    assert_goes_in_full_segments(&mut world, near, far);
+    // By now it has arrived.
+    hear(&mut world, &too_big(&sent, 700, GATEWAY));
+    assert_goes_in_full_segments(&mut world, near, far);
+}
+
+#[test]
+fn whoever_guesses_does_not_end_an_attempt() {
+    let mut world = World::new(FAIR, 1);
+    world.limit = Some(0);
+    world.record = true;
+    let remote = SocketAddr::from((ipv4(2), 80));
+    let id = world.connect(0, remote);
+    world.poll();
+    // Station 2 is there, and its answers get lost.
+    let mut answer = [&mac(1).0[..], &mac(2).0, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 2]].concat();
+    answer.extend([&mac(2).0[..], &ipv4(2).octets(), &mac(1).0, &ipv4(1).octets()].concat());
+    hear(&mut world, &answer);
+    world.poll();
+    let (_, syn) = world.seen.iter().find(|(_, frame)| frame[12..14] == [8, 0]).unwrap().clone();
+    for (change, refused) in [(1, false), (0, true)] {
+        let mut about = syn.clone();
+        about[41] ^= change;
+        hear(&mut world, &unreachable(&about));
+        let error = world.stacks[0].error(id);
+        assert_eq!(error, refused.then_some(StackError::Unreachable));
     }
 }

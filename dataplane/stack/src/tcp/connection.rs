@@ -253,6 +253,15 @@ impl Connection {
         u32::try_from(self.socket.buffers.0).unwrap_or(u32::MAX)
     }
 
+    /// Whether a sequence number was sent and is not acknowledged.
+    pub(super) fn is_in_flight(&self, sequence: u32) -> bool {
+        let Some(sent) = self.last_sent else { return false };
+        // Before the peer acknowledges anything, nothing but the SYN is sent.
+        let latest = self.offer.latest().map(|(expected, _)| expected);
+        let acknowledged = latest.unwrap_or(sent.end.wrapping_sub(1));
+        sequence.wrapping_sub(acknowledged) < sent.end.wrapping_sub(acknowledged)
+    }
+
     /// A packet of the way `mtu` bytes long would not pass: shorter segments from now on.
     pub(super) fn shorten(&mut self, mtu: u16) {
         let headers = ip_len(self.flow.remote.ip()) + super::segment::HEADER_LEN;

@@ -185,6 +185,10 @@ impl Tcp {
         let flow = Flow { local: report.local, remote: report.remote };
         let Some(&id) = self.flows.get(&flow) else { return };
         let Some(connection) = self.connections.get_mut(id) else { return };
+        // Who never saw the segment can only guess it (RFC 5927, 4.1; `tcp_v4_err` of Linux v6.18).
+        if !report.sequence.is_some_and(|sequence| connection.is_in_flight(sequence)) {
+            return;
+        }
         match report.complaint {
             Complaint::TooBig(mtu) => connection.shorten(mtu),
             // Later it is a soft error (RFC 1122, 4.2.3.9): the way may come back.
