@@ -64,6 +64,8 @@ pub struct Config {
     pub close_timeout: Duration,
     /// How long the addresses and ports of a connection that was closed here first rest.
     pub time_wait: Duration,
+    /// How long routers are believed that a way takes less than the network: it may have changed (RFC 1191, 6.3).
+    pub path_timeout: Duration,
     /// Bytes that wait in a UDP socket.
     pub udp_buffer: usize,
     /// Random and secret: sequence numbers and ports are derived from it.
@@ -75,7 +77,7 @@ impl Config {
     pub const LEAST_BUFFER: usize = 32 << 10;
 
     /// The defaults of the product; the times are those of Linux (tcp(7): `tcp_syn_retries`,
-    /// `tcp_retries2`, `tcp_fin_timeout`).
+    /// `tcp_retries2`, `tcp_fin_timeout`; ip-sysctl: `route/mtu_expires`).
     pub fn new(addressing: Addressing, seed: u128) -> Self {
         Self {
             addressing,
@@ -88,6 +90,7 @@ impl Config {
             data_timeout: Duration::from_secs(924),
             close_timeout: Duration::from_mins(1),
             time_wait: Duration::from_mins(1),
+            path_timeout: Duration::from_mins(10),
             udp_buffer: 1 << 20,
             seed,
         }

@@ -32,6 +32,7 @@ pub enum Event {
     Datagram(UdpId),
     /// A datagram to this address was answered: nobody has that port.
     DatagramRefused(UdpId, SocketAddr),
-    /// A router said that the way to this address takes less than was known: [`Stack::path_mtu`](crate::Stack::path_mtu).
-    PathShortened(IpAddr),
+    /// Something else is known of how long packets to this address may be, which [`Stack::path_mtu`](crate::Stack::path_mtu)
+    /// tells: a router said that its way takes less, or said so too long ago.
+    PathChanged(IpAddr),
 }

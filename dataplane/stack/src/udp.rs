@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use dataplane::MacAddr;
 use dataplane::offload::{Checksum, VirtioNetHeader, complete_checksum};
@@ -60,7 +61,7 @@ pub(crate) struct Udp {
     sockets: SlotMap<UdpId, Socket>,
     bound: HashMap<SocketAddr, UdpId>,
     events: VecDeque<Event>,
-    complaints: Option<(std::time::Instant, u32)>,
+    complaints: Option<(Instant, u32)>,
     paths: Paths,
     /// What routers can complain about.
     sent: Sent,
@@ -195,7 +196,7 @@ impl Udp {
         });
     }
 
-    fn may_complain(&mut self, now: std::time::Instant) -> bool {
+    fn may_complain(&mut self, now: Instant) -> bool {
         let (since, count) = self.complaints.get_or_insert((now, 0));
         if now.saturating_duration_since(*since).as_secs() > 0 {
             (*since, *count) = (now, 0);
@@ -213,14 +214,26 @@ impl Udp {
                 self.events.push_back(Event::DatagramRefused(id, report.remote));
             }
             Complaint::TooBig(mtu) => {
-                if self.sent.contains(report.local, report.remote)
-                    && self.paths.shorten(to, mtu, env.config.addressing.mtu, env.now)
-                {
-                    self.events.push_back(Event::PathShortened(to));
+                if self.sent.contains(report.local, report.remote) {
+                    let times = (env.now, env.now + env.config.path_timeout);
+                    let changed = self.paths.shorten(to, mtu, env.config.addressing.mtu, times);
+                    self.events.extend(changed.into_iter().map(Event::PathChanged));
                 }
             }
             Complaint::Unreachable => {}
         }
+    }
+
+    /// Forgets what routers said too long ago.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        while let Some(address) = self.paths.expire(now) {
+            self.events.push_back(Event::PathChanged(address));
+        }
+    }
+
+    /// When [`Udp::expire`] has something to do.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.paths.next_expiry()
     }
 
     /// Longest packet that the way to `address` takes, as far as is known.

@@ -107,14 +107,16 @@ fn datagrams_go_in_pieces_that_their_way_takes() {
         let sent = long_frame(&world);
         for news in [true, false] {
             hear(&mut world, &too_big(&sent, shorter, GATEWAY));
-            let told = world.stacks[0].next_event() == Some(Event::PathShortened(to.ip()));
+            let told = world.stacks[0].next_event() == Some(Event::PathChanged(to.ip()));
             assert_eq!(told, news);
         }
         assert_eq!(path_mtu(&mut world), shorter);
         world.limit = Some(14 + usize::from(shorter));
         assert_eq!(send(&mut world), Some(1400));
-        // The way may have changed.
+        // The way may have changed, which is told though nothing is sent.
+        assert_eq!(world.stacks[0].next_event(), None);
         world.pass(Duration::from_secs(601));
+        assert_eq!(world.stacks[0].next_event(), Some(Event::PathChanged(to.ip())));
         assert_eq!(path_mtu(&mut world), 1500);
         assert_eq!(send(&mut world), None);
     }
@@ -147,7 +149,7 @@ fn only_the_router_of_a_datagram_knows_its_way() {
             }
             hear(&mut world, &too_big(&sent, shorter, station));
             let told = world.stacks[0].next_event();
-            assert_eq!(told, believed.then_some(Event::PathShortened(to.ip())));
+            assert_eq!(told, believed.then_some(Event::PathChanged(to.ip())));
             let mtu = if believed { shorter } else { 1500 };
             assert_eq!(world.stacks[0].path_mtu(world.now, to.ip()), mtu);
         }

@@ -253,7 +253,7 @@ impl Thread {
                 Event::DatagramRefused(socket, remote) => {
                     self.datagrams.refused(socket, remote, &mut self.stack);
                 }
-                Event::PathShortened(to) => self.datagrams.shortened(to, &mut self.stack, now),
+                Event::PathChanged(to) => self.datagrams.path_changed(to, &mut self.stack, now),
             }
         }
         any

@@ -8,6 +8,7 @@ mod site;
 mod support;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use lab::service::{fill_pattern, is_pattern};
 use lab::{both, ip, ipv4};
@@ -16,7 +17,7 @@ use session::Closed;
 use session::datagram::Mtu;
 use session::layout::RingSize;
 use session::wire::Transport;
-use site::{Site, site};
+use site::{Site, site, site_with};
 use support::{PATIENCE, eventually, wait};
 
 /// Sessions that peers may cause; as documented.
@@ -99,7 +100,7 @@ fn the_kernel_asks_and_a_program_answers() {
         let (socket, _) = site.kernel_socket(ipv4(2).into());
         socket.connect((ipv4(1), 53)).expect("connects");
         let _ = socket.send(b"x");
-        socket.set_read_timeout(Some(std::time::Duration::from_millis(50))).expect("a timeout");
+        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
         let error = socket.recv(&mut [0; 8]).expect_err("nobody answers");
         error.kind() == std::io::ErrorKind::ConnectionRefused
     });
@@ -191,6 +192,23 @@ fn a_program_is_told_how_long_packets_may_be() {
     told(Mtu { path: 1500, own: 1500 });
     assert!(end.send_datagram(&pattern(1400)));
     told(Mtu { path: 1000, own: 1500 });
+}
+
+#[test]
+fn a_program_that_sends_nothing_is_told_when_a_router_is_believed_no_more() {
+    let shortly = |config: &mut stack::Config| config.path_timeout = Duration::from_secs(1);
+    let Some(site) = site_with(RingSize::DEFAULT, shortly) else { return };
+    route_to_a_narrow_network(&site);
+    let end = site.program.connect_datagrams(5007, ([198, 51, 100, 9], 9).into());
+    let end = end.expect("a session");
+    eventually("it is told what the router says", || {
+        // Again, when that was over before it was seen.
+        end.send_datagram(&pattern(1400));
+        end.stream().told_mtu() == Some(Mtu { path: 1000, own: 1500 })
+    });
+    eventually("it is told that longer ones may pass now", || {
+        end.stream().told_mtu() == Some(Mtu { path: 1500, own: 1500 })
+    });
 }
 
 /// More than any queue on the way holds: the sender waits, nothing is lost.

@@ -139,11 +139,13 @@ impl Stack {
                 },
             }
         }
-        let (mut env, tcp, _) = parts!(self, now);
+        let (mut env, tcp, udp) = parts!(self, now);
         tcp.expire(now);
         tcp.egress(&mut env, link);
+        udp.expire(now);
         self.reassembly.expire(now, &mut self.counters);
-        let expiries = self.tcp.next_expiry().into_iter().chain(self.reassembly.next_expiry());
+        let expiries = self.tcp.next_expiry().into_iter().chain(self.udp.next_expiry());
+        let expiries = expiries.chain(self.reassembly.next_expiry());
         let at = self.timers.next().into_iter().chain(expiries).min();
         Next { at, wants_room: self.tcp.is_starved() || self.neighbours.is_crowded() }
     }
@@ -334,8 +336,8 @@ impl Stack {
         udp.send(socket, to, len, &mut env, link, fill)
     }
 
-    /// Longest packet that the way to `remote` takes: the own network's, or what routers said less than ten minutes
-    /// ago when packets were longer than theirs (RFC 1191, RFC 8201). Datagrams that are longer go in fragments.
+    /// Longest packet that the way to `remote` takes: the own network's, or what routers said, less than
+    /// [`Config::path_timeout`] ago, when packets were longer than theirs (RFC 1191, RFC 8201). Datagrams that are longer go in fragments.
     pub fn path_mtu(&mut self, now: Instant, remote: IpAddr) -> u16 {
         let (env, _, udp) = parts!(self, now);
         udp.path_mtu(remote, &env)

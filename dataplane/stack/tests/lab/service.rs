@@ -153,7 +153,7 @@ impl Services {
                 }
             }
             Event::DatagramRefused(socket, _) => self.refused.push(socket),
-            Event::PathShortened(_) => {}
+            Event::PathChanged(_) => {}
         }
     }
 

@@ -121,7 +121,7 @@ impl Flow {
 
     /// Sends what the program wrote. Datagrams that cannot be sent at all are lost.
     pub(super) fn turn(&mut self, stack: &mut Stack, link: &mut StackPort, now: Instant) -> Turn {
-        // What a router said is believed for a while only.
+        // At the beginning; changes are told when they come.
         self.tell_mtu(stack, now);
         self.try_turn(stack, link, now).unwrap_or(Turn::Over)
     }

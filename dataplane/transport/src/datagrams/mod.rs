@@ -230,8 +230,8 @@ impl Datagrams {
         }
     }
 
-    /// The way to an address takes less than was known.
-    pub(crate) fn shortened(&mut self, to: IpAddr, stack: &mut Stack, now: Instant) {
+    /// Something else is known of how long packets to an address may be.
+    pub(crate) fn path_changed(&mut self, to: IpAddr, stack: &mut Stack, now: Instant) {
         for flow in self.flows.values_mut().filter(|flow| flow.peer().ip() == to) {
             flow.tell_mtu(stack, now);
         }

@@ -14,7 +14,7 @@ use session::wire::{Reply, Reuse};
 use transport::Host;
 use transport::splice::{Door, OpenDoor};
 
-use self::station::station;
+use self::station::{config, station};
 use crate::lab::kernel_stream::patient;
 use crate::lab::{Lab, ipv4};
 use crate::support::{Listening, PATIENCE, Program, World};
@@ -34,7 +34,7 @@ pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
 
 pub(crate) fn site(ring: RingSize, limits: Limits) -> Site {
     let lab = Lab::new(1500);
-    let (world, program, host) = station(&lab, lab.port(1), None, None, (ring, limits));
+    let (world, program, host) = station(&lab, lab.port(1), None, config(None), (ring, limits));
     let chosen = TcpListener::bind("127.0.0.1:0").expect("binds").local_addr().expect("bound");
     let socket = TcpListener::bind(chosen).expect("binds again");
     socket.set_nonblocking(true).expect("a socket");

@@ -10,9 +10,10 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use session::broker::Limits;
 use session::layout::RingSize;
 use session::wire::Reply;
+use stack::Config;
 use transport::Host;
 
-use self::station::station;
+use self::station::{config, station};
 use crate::lab::{Lab, Namespace, ipv4};
 use crate::support::{End, PATIENCE, Program, World, finish_connect, receive};
 
@@ -26,23 +27,34 @@ pub(crate) struct Site {
 }
 
 pub(crate) fn site(ring: RingSize) -> Option<Site> {
-    make(ring, false).map(|(site, _)| site)
+    site_with(ring, |_| {})
+}
+
+/// With a program's stack of another configuration.
+pub(crate) fn site_with(ring: RingSize, change: impl FnOnce(&mut Config)) -> Option<Site> {
+    make(ring, false, change).map(|(site, _)| site)
 }
 
 /// With a kernel beside the program, whose interface the program's stack serves.
 pub(crate) fn site_with_names() -> Option<(Site, Namespace)> {
-    let (site, beside) = make(RingSize::DEFAULT, true)?;
+    let (site, beside) = make(RingSize::DEFAULT, true, |_| {})?;
     beside.map(|beside| (site, beside))
 }
 
-fn make(ring: RingSize, names: bool) -> Option<(Site, Option<Namespace>)> {
+fn make(
+    ring: RingSize,
+    names: bool,
+    change: impl FnOnce(&mut Config),
+) -> Option<(Site, Option<Namespace>)> {
     let lab = Lab::new(1500);
     let kernel = Namespace::join(&lab, 2)?;
     let port = lab.port(1);
     let beside = if names { Some(Namespace::apart(&lab, 1, port)?) } else { None };
     let (beside, tap) = beside.unzip();
     let limits = (ring, Limits::default());
-    let (world, program, host) = station(&lab, port, tap, Some(ipv4(2)), limits);
+    let mut config = config(Some(ipv4(2)));
+    change(&mut config);
+    let (world, program, host) = station(&lab, port, tap, config, limits);
     Some((Site { program, world, host, kernel, lab }, beside))
 }
 

@@ -199,9 +199,7 @@ impl Station {
                             echoes.insert(id, VecDeque::new());
                         }
                     }
-                    Event::Connection(..)
-                    | Event::DatagramRefused(..)
-                    | Event::PathShortened(_) => {}
+                    Event::Connection(..) | Event::DatagramRefused(..) | Event::PathChanged(_) => {}
                     Event::Datagram(socket) => self.echo_datagrams(socket),
                 }
             }
