@@ -64,10 +64,14 @@ impl Environment<'_> {
     /// Sends a whole frame to somebody whose frames are not counted; a packet that is too long for the
     /// network in fragments.
     pub(crate) fn send_frame<L: Link>(&mut self, frame: &[u8], link: &mut L) {
-        if frame.len() > EthernetHeader::LEN + usize::from(self.config.addressing.mtu)
+        self.send_frame_within(self.config.addressing.mtu, frame, link);
+    }
+
+    /// The same on a way that takes packets of at most `mtu` bytes.
+    pub(crate) fn send_frame_within<L: Link>(&mut self, mtu: u16, frame: &[u8], link: &mut L) {
+        if frame.len() > EthernetHeader::LEN + usize::from(mtu)
             && let Some(info) = IpInfo::of_own(frame)
         {
-            let mtu = self.config.addressing.mtu;
             self.send_fragments(frame, info, mtu, EVERYBODY, link);
             return;
         }

@@ -297,6 +297,13 @@ impl Udp {
         Ok(())
     }
 
+    /// Sends a datagram, a whole frame, that was kept until its next hop answered.
+    pub(crate) fn send_kept<L: Link>(&self, frame: &[u8], env: &mut Environment<'_>, link: &mut L) {
+        let to = IpInfo::of_own(frame).map(|info| info.dst);
+        let mtu = to.map_or(env.config.addressing.mtu, |to| self.path_mtu(to, env));
+        env.send_frame_within(mtu, frame, link);
+    }
+
     fn transmit<L: Link>(
         &mut self,
         datagram: Datagram,

@@ -157,6 +157,29 @@ fn only_the_router_of_a_datagram_knows_its_way() {
 }
 
 #[test]
+fn what_waits_for_the_router_goes_in_pieces_that_its_way_takes() {
+    for (own, to, shorter) in each_version() {
+        let mut world = by_gateway();
+        world.record = true;
+        let server = world.stacks[1].udp_bind(world.now, to).unwrap();
+        let client = world.stacks[0].udp_bind(world.now, own).unwrap();
+        send_long(&mut world, client, to);
+        assert!(world.stacks[1].udp_receive(server).unwrap().is_some());
+        let sent = long_frame(&world);
+        hear(&mut world, &too_big(&sent, shorter, GATEWAY));
+        // Nobody hears that it is asked for again, a minute later: it is lost.
+        world.limit = Some(0);
+        world.pass(Duration::from_secs(61));
+        send_long(&mut world, client, to);
+        world.pass(Duration::from_secs(10));
+        world.limit = Some(14 + usize::from(shorter));
+        send_long(&mut world, client, to);
+        let received = world.stacks[1].udp_receive(server).unwrap();
+        assert_eq!(received.map(|received| received.data.len()), Some(1400));
+    }
+}
+
+#[test]
 fn no_way_is_learnt_from_what_is_said_of_short_datagrams() {
     let [(own, to, shorter), _] = each_version();
     let mut world = by_gateway();

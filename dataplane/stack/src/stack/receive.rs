@@ -182,10 +182,10 @@ impl Stack {
         let Claim { address, mac, asks_us } = claim;
         let Learnt { connections, datagrams } = self.neighbours.learn(address, mac, asks_us, now);
         self.tcp.wake(connections);
-        let (mut env, ..) = parts!(self, now);
+        let (mut env, _, udp) = parts!(self, now);
         for mut frame in datagrams {
             frame[..6].copy_from_slice(&mac.0);
-            env.send_frame(&frame, link);
+            udp.send_kept(&frame, &mut env, link);
         }
     }
 }
