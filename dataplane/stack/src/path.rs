@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     const OWN: u16 = 1500;
-    const BELIEVED: Duration = Duration::from_secs(600);
+    const BELIEVED: Duration = Duration::from_mins(10);
 
     fn address(number: u32) -> IpAddr {
         Ipv4Addr::from(number).into()

@@ -220,7 +220,7 @@ fn a_way_that_takes_less_is_learnt() {
 fn assert_goes_in_full_segments(world: &mut World, near: ConnectionId, far: ConnectionId) {
     let mut got = Vec::new();
     world.longest = 0;
-    world.write(0, near, &[3; 50_000]);
+    world.write(0, near, &vec![3; 50_000]);
     world.run_until(SOON, |world| {
         world.read(1, far, &mut got);
         got.len() >= 50_000
