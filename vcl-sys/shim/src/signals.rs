@@ -2,10 +2,11 @@
 //!
 //! The kernel restarts a blocked `recv` or `send` when the signal's handler was installed with `SA_RESTART`. It
 //! never restarts `poll`, which is how most calls sleep here, and does not tell which signal it was. So the
-//! handlers that the program has are looked at: before such a sleep, if that was not done just before, and whenever
-//! a signal ended one. As long as they agree, that is the answer. When they differ, a sleep holds back those that
-//! restart and watches for them (`signalfd`): one that comes ends the sleep, is handled then, and the call goes on.
-//! What interrupts the sleep all the same has a handler that interrupts.
+//! handlers that the program has are looked at: before such a sleep, or in its first moments if that was done just
+//! before, and once more when a signal ended it, since a handler may be there for one signal only. As long as they
+//! agree, that is the answer. When they differ, a sleep holds back those that restart and watches for them
+//! (`signalfd`): one that comes ends the sleep, is handled then, and the call goes on. What interrupts the sleep all
+//! the same has a handler that interrupts.
 //!
 //! Those are not held back: a signal to the process would go to another thread, and this call would go on.
 
@@ -37,14 +38,26 @@ const MASK_BYTES: usize = size_of::<Signals>();
 const FAULTS: [c_int; 6] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
 
-/// Signals whose handlers restart calls, while others have handlers that do not; else none.
-static HELD_BACK: AtomicU64 = AtomicU64::new(0);
+/// The last look at the handlers.
+struct Last {
+    restart: AtomicU64,
+    interrupt: AtomicU64,
+    /// When it was, in nanoseconds of the clock; zero: there is none.
+    at: AtomicU64,
+}
 
-/// When the handlers were looked at, in nanoseconds of the clock; zero: never.
-static LOOKED: AtomicU64 = AtomicU64::new(0);
+static LAST: Last =
+    Last { restart: AtomicU64::new(0), interrupt: AtomicU64::new(0), at: AtomicU64::new(0) };
 
-/// How long that is good for, as long as no signal ends a sleep, in nanoseconds.
-const LOOK_EVERY: u64 = 100_000_000;
+/// How long that is good for, as long as no signal ends a sleep: a look takes a thousandth of it.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+impl Last {
+    /// The next sleep looks anew.
+    fn forget(&self) {
+        self.at.store(0, Ordering::Relaxed);
+    }
+}
 
 /// The signals that have handlers, by what these do to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +78,24 @@ impl Handlers {
             let set = if action.restarts() { &mut all.restart } else { &mut all.interrupt };
             *set |= 1 << (signal - 1);
         }
-        HELD_BACK.store(all.to_hold_back(), Ordering::Relaxed);
-        LOOKED.store(clock::now(), Ordering::Relaxed);
         all
+    }
+
+    /// What a sleep from now on shall go by, and for how long: the look of just before, or a new one, which is good
+    /// for all of it.
+    fn recent() -> (Self, Option<Duration>) {
+        let now = clock::now();
+        let age = Duration::from_nanos(now.saturating_sub(LAST.at.load(Ordering::Relaxed)));
+        if let Some(left) = LOOK_EVERY.checked_sub(age) {
+            let restart = LAST.restart.load(Ordering::Relaxed);
+            let interrupt = LAST.interrupt.load(Ordering::Relaxed);
+            return (Self { restart, interrupt }, Some(left));
+        }
+        let all = Self::look();
+        LAST.restart.store(all.restart, Ordering::Relaxed);
+        LAST.interrupt.store(all.interrupt, Ordering::Relaxed);
+        LAST.at.store(now, Ordering::Relaxed);
+        (all, None)
     }
 
     /// Which of them a sleep must not be interrupted by.
@@ -84,7 +112,28 @@ pub(crate) fn sleep(
     left: Option<Duration>,
     restarts: bool,
 ) -> Result<bool, Errno> {
-    let held = if restarts { Held::now() } else { None };
+    if !restarts {
+        return raw::ppoll(fds, left, SignalMask::NONE).map(|count| count > 0);
+    }
+    let (handlers, good_for) = Handlers::recent();
+    let Some(first) = good_for.filter(|&first| left.is_none_or(|left| first < left)) else {
+        return sleep_by(handlers, fds, left);
+    };
+    // What the program did since that look, perhaps for this very call, counts from the next one on.
+    if sleep_by(handlers, fds, Some(first))? {
+        return Ok(true);
+    }
+    let (handlers, _) = Handlers::recent();
+    sleep_by(handlers, fds, left.map(|left| left.saturating_sub(first)))
+}
+
+/// Sleeps as [`sleep`] does in a program that had these handlers.
+fn sleep_by(
+    before: Handlers,
+    fds: &mut SmallVec<[pollfd; 4]>,
+    left: Option<Duration>,
+) -> Result<bool, Errno> {
+    let held = Held::new(before);
     if let Some(held) = &held {
         let number = held.watcher.number.number();
         fds.push(pollfd { fd: number, events: libc::POLLIN, revents: 0 });
@@ -94,13 +143,16 @@ pub(crate) fn sleep(
     if came && polled == Ok(1) {
         let goes_on = held.is_some_and(Held::waiting_restarts);
         // What was handled now may have changed what is handled how.
-        Handlers::look();
+        LAST.forget();
         return if goes_on { Ok(true) } else { Err(Errno::INTR) };
     }
-    if polled == Err(Errno::INTR) && restarts {
+    if polled == Err(Errno::INTR) {
         let kept_out = mask_with(libc::SIG_BLOCK, 0).unwrap_or(0);
         drop(held);
-        let suspects = Handlers::look().interrupt & !kept_out;
+        // One that ran may be there no more (`SA_RESETHAND`), until the program puts it back; another one may have
+        // been put there during the sleep.
+        let suspects = (before.interrupt | Handlers::look().interrupt) & !kept_out;
+        LAST.forget();
         return if suspects == 0 { Ok(true) } else { Err(Errno::INTR) };
     }
     polled.map(|count| count > 0)
@@ -116,11 +168,8 @@ struct Held {
 
 impl Held {
     /// What a sleep from now on must hold back; `None` for nothing, or when no descriptor is left.
-    fn now() -> Option<Self> {
-        if clock::now().saturating_sub(LOOKED.load(Ordering::Relaxed)) >= LOOK_EVERY {
-            Handlers::look();
-        }
-        let all = HELD_BACK.load(Ordering::Relaxed);
+    fn new(handlers: Handlers) -> Option<Self> {
+        let all = handlers.to_hold_back();
         if all == 0 {
             return None;
         }

@@ -15,6 +15,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("signals_differ_accept", differ_accept, connects_when_told),
     Case::new("signals_differ_datagrams", differ_datagrams, sends_datagrams),
     Case::new("signals_differ_timeout", differ_timeout, idle),
+    Case::new("signals_once", once, idle),
+    Case::new("signals_once_datagrams", once_datagrams, sends_datagrams),
     Case::new("signals_to_the_process", to_the_process, sends_when_told),
     Case::new("signals_blocked", blocked, sends_when_told),
     Case::new("sigpipe_in_thread", sigpipe_in_thread, closes),
@@ -272,6 +274,50 @@ fn differ_timeout(script: &mut Script) {
         signalled_while_receiving(script, fd, number, false);
     }
     script.meet();
+}
+
+/// A handler that takes itself away when it runs, as that of an alarm that shall end one call: put back before each.
+fn once(script: &mut Script) {
+    let fd = script.accept_one();
+    for _ in 0..2 {
+        sys::catch_once(INTERRUPTS);
+        signalled_while_receiving(script, fd, INTERRUPTS, false);
+    }
+    script.fill_up(fd, 1);
+    for _ in 0..2 {
+        sys::catch_once(INTERRUPTS);
+        let sent = script.while_asleep(
+            move || sys::send(fd, b"x", 0),
+            |thread| signal(script, thread, INTERRUPTS),
+        );
+        script.log("send", sent);
+    }
+    counts(script);
+    script.meet();
+}
+
+/// Each time the handler is put there just after a datagram came, and its signal comes a while later.
+fn once_datagrams(script: &mut Script) {
+    let fd = script.datagram(0);
+    let any = std::net::SocketAddr::new(script.any(), 0);
+    script.bind(fd, any);
+    script.announce(fd);
+    script.recv(fd, 9, 0);
+    for _ in 0..2 {
+        sys::catch_once(INTERRUPTS);
+        let got = script.while_asleep(
+            move || receive(fd),
+            |thread| {
+                sys::sleep_ms(30);
+                signal(script, thread, INTERRUPTS);
+            },
+        );
+        script.log("recv", got);
+        script.tell("send");
+        script.recv(fd, 9, 0);
+    }
+    counts(script);
+    script.tell("done");
 }
 
 /// A signal to the process is for its first thread, if that does not block it.

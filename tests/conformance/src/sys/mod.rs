@@ -23,9 +23,9 @@ pub use options::{
     set_timeout,
 };
 pub use process::{
-    Child, alarm_after, block, catch, caught, default_action, execute, fork, ignore, is_asleep,
-    is_pending, is_stopped, kill, kill_group, lead_a_group, quit, signal_own, signal_thread,
-    sleep_ms, spawn_on, thread_id, wait_for, wait_within,
+    Child, alarm_after, block, catch, catch_once, caught, default_action, execute, fork, ignore,
+    is_asleep, is_pending, is_stopped, kill, kill_group, lead_a_group, quit, signal_own,
+    signal_thread, sleep_ms, spawn_on, thread_id, wait_for, wait_within,
 };
 pub use ready::{Epoll, Event, poll, ppoll, ppoll_blocking, pselect, pselect_blocking, select};
 

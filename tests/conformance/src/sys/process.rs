@@ -38,6 +38,12 @@ pub fn catch(signal: c_int, restart: bool) {
     handle(signal, handler as usize, if restart { libc::SA_RESTART } else { 0 });
 }
 
+/// Counts the next signal; its handler, which does not restart calls, takes itself away when it runs.
+pub fn catch_once(signal: c_int) {
+    let handler: extern "C" fn(c_int) = count;
+    handle(signal, handler as usize, libc::SA_RESETHAND);
+}
+
 /// Ignores a signal from now on.
 pub fn ignore(signal: c_int) {
     handle(signal, libc::SIG_IGN, 0);
