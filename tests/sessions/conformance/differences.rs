@@ -55,6 +55,12 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         lines: &[("send with timeout = EINTR", "send with timeout = EAGAIN")],
     },
     Difference {
+        what: "A write that waits for room, and a blocked `connect`, end when another thread closes the descriptor: with \
+               what was written so far, or `EBADF`.",
+        cases: &["threads_close_while_sending"],
+        lines: &[("send = 100", "send = EBADF")],
+    },
+    Difference {
         what: "Closing a descriptor ends its registrations with epoll, even if a duplicate is still open.",
         cases: &["epoll_duplicates"],
         lines: &[("epoll_wait = 1 1:IN", "epoll_wait = 0")],

@@ -272,6 +272,10 @@ pub(crate) fn wait(fd: c_int, link: &Link) -> Result<(), Errno> {
             Err(Errno::AGAIN) => return Err(Errno::INPROGRESS),
             other => other?,
         };
+        if !table::is_session(fd, link) {
+            // Another thread closed it; what answers there now is none of ours.
+            return Err(Errno::BADF);
+        }
         progress(fd, link);
     }
     Ok(())

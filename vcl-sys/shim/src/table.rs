@@ -122,12 +122,13 @@ pub(crate) fn socket(fd: c_int) -> Option<Arc<Socket>> {
 }
 
 /// Whether `fd` is still the session with this link: a thread that slept may find its number closed, and given
-/// to something else.
+/// to something else. What a `vfork` child has is not told by the table, which is its parent's.
 pub(crate) fn is_session(fd: c_int, link: &Link) -> bool {
-    match known_object(fd) {
+    let same = |object: &Option<Object>| match object {
         Some(Object::Socket(socket)) => socket.link().is_some_and(|own| ptr::eq(own, link)),
         _ => false,
-    }
+    };
+    slot(fd).is_some_and(|slot| same(&slot.object.lock())) || process::borrows_memory()
 }
 
 /// The datagram socket that `fd` is.

@@ -68,8 +68,12 @@ impl Patience {
     }
 }
 
-/// Wakes the peer's reader.
+/// Wakes the peer's reader. A number that another thread closed may be somebody else's, who gets no token; the peer
+/// is woken by the end of the socket.
 pub(crate) fn send_token(fd: c_int, link: &Link, session: &Session) {
+    if !table::is_session(fd, link) {
+        return;
+    }
     session.stream().count_token();
     match rustix::net::send(borrow(fd), &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
         // No room means that tokens wait there already.
@@ -81,7 +85,7 @@ pub(crate) fn send_token(fd: c_int, link: &Link, session: &Session) {
 /// Takes the tokens out of the own socket, unless they keep the peer's writer asleep for good reason.
 /// Sees the peer's end on the way.
 pub(crate) fn drain_tokens(fd: c_int, link: &Link, session: &Session) {
-    if !session.stream().must_keep_tokens() {
+    if !session.stream().must_keep_tokens() && table::is_session(fd, link) {
         note_tokens(fd, link, receive_tokens(fd, RecvFlags::DONTWAIT));
     }
 }
@@ -153,8 +157,11 @@ pub(crate) fn readable(
         }
         return Ok(());
     }
+    if !table::is_session(fd, link) {
+        return closed(session, beyond);
+    }
     if let Some(counter) = Counter::current() {
-        return readable_among_threads(fd, link, session, &counter);
+        return readable_among_threads(fd, link, session, beyond, &counter);
     }
     // Whoever shuts the socket down looks for sleepers after it said so.
     link.sleepers.fetch_add(1, Ordering::SeqCst);
@@ -174,6 +181,7 @@ fn readable_among_threads(
     fd: c_int,
     link: &Link,
     session: &Session,
+    beyond: usize,
     counter: &Counter,
 ) -> Result<(), Errno> {
     // Whoever shuts the socket down fills the counter after it said so.
@@ -184,19 +192,25 @@ fn readable_among_threads(
     let start = clock::now();
     let events = sleep_as_a_call(fd, libc::POLLIN, timeout, Some(counter))?;
     PATIENCE.slept(clock::now().saturating_sub(start));
+    if !table::is_session(fd, link) {
+        return closed(session, beyond);
+    }
     if events == 0 {
         return Ok(());
-    }
-    if !table::is_session(fd, link) {
-        // Another thread closed it meanwhile. What came is still received, as by a call of the kernel.
-        let came = session.stream().readable().is_ok_and(|waiting| waiting > 0);
-        return if came { Ok(()) } else { Err(Errno::BADF) };
     }
     match receive_tokens(fd, RecvFlags::DONTWAIT) {
         // Another thread took them; the caller looks again.
         Err(Errno::AGAIN) => Ok(()),
         received => note_tokens(fd, link, received).map_or(Ok(()), Err),
     }
+}
+
+/// What a reader is told whose descriptor another thread closed. What came is still received, as by a call of the
+/// kernel.
+fn closed(session: &Session, beyond: usize) -> Result<(), Errno> {
+    let stream = session.stream();
+    let came = stream.readable().is_ok_and(|waiting| waiting > beyond) || stream.peer_ended();
+    if came { Ok(()) } else { Err(Errno::BADF) }
 }
 
 /// Sleeps until the kernel reports one of `events`, or there are none and the caller looks again: another thread has
@@ -237,7 +251,7 @@ pub(crate) fn arm_writer(fd: c_int, link: &Link, session: &Session, wanted: Room
 }
 
 /// Waits until there is room, or the peer is gone. Answers as [`readable`] does; the longest wait
-/// is the socket's `SO_SNDTIMEO`.
+/// is the socket's `SO_SNDTIMEO`. `EBADF` when another thread closed the descriptor: its socket ended with the sleep.
 pub(crate) fn writable(
     fd: c_int,
     link: &Link,
@@ -271,9 +285,15 @@ pub(crate) fn writable(
     if counter.is_some() && link.write_ended.load(Ordering::SeqCst) {
         return Ok(());
     }
+    if !table::is_session(fd, link) {
+        return Err(Errno::BADF);
+    }
     let start = clock::now();
     let events = sleep_as_a_call(fd, libc::POLLOUT, timeout, counter.as_ref())?;
     PATIENCE.slept(clock::now().saturating_sub(start));
+    if !table::is_session(fd, link) {
+        return Err(Errno::BADF);
+    }
     if events & (libc::POLLHUP | libc::POLLERR) != 0 {
         link.note_gone();
     }

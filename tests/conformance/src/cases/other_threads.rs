@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("threads_shutdown_all", shutdown_all, waits_for_end),
     Case::new("threads_shutdown_listener", shutdown_listener, nothing),
     Case::new("threads_close_while_receiving", close_receiving, sends_then_ends),
+    Case::new("threads_close_while_sending", close_sending, reads_to_the_end),
     Case::new("threads_close_while_polling", close_polling, sends_then_ends),
     Case::new("threads_close_while_waiting", close_waiting, sends_when_closed),
     Case::new("threads_nonblocking_while_receiving", nonblocking_receiving, sends_one),
@@ -187,6 +188,34 @@ fn close_receiving(script: &mut Script) {
         },
     );
     script.log("recv", got);
+    script.recv(fd, 9, 0);
+    script.meet();
+}
+
+/// The number of a socket for which a call sleeps is closed and goes to something else, which sees nothing of that.
+fn close_sending(script: &mut Script) {
+    let fd = script.accept_one();
+    let sent = script.fill_up(fd, 3);
+    let (near, far) = sys::unix_pair(libc::SOCK_STREAM);
+    let answer = script.while_asleep(
+        move || sys::send(fd, &[7; 100], 0),
+        |_| {
+            script.close(fd);
+            let reused = sys::dup2(near, fd) == Ok(i64::from(fd));
+            script.note(&format!("the number is used again: {reused}"));
+            script.tell(&sent.to_string());
+        },
+    );
+    script.log("send", answer);
+    script.meet();
+    script.poll(far, libc::POLLIN, 0);
+}
+
+fn reads_to_the_end(script: &mut Script) {
+    let fd = script.connect_one();
+    let sent: usize = script.hear().parse().expect("a number");
+    script.drain(fd, 3, sent);
+    while sys::recv(fd, &mut [0; 200], 0).is_ok_and(|it| it > 0) {}
     script.recv(fd, 9, 0);
     script.meet();
 }
