@@ -206,6 +206,24 @@ impl Script {
         })
     }
 
+    /// As [`Self::while_asleep`] for a program that has one thread and keeps it: another process does `then`, and is
+    /// given the number of this one.
+    pub(crate) fn while_alone_asleep<T>(
+        &self,
+        call: impl FnOnce() -> T,
+        then: impl FnOnce(i32),
+    ) -> T {
+        let own = sys::thread_id();
+        let Some(other) = sys::fork() else {
+            self.until("the process sleeps", || sys::is_asleep(own));
+            then(own);
+            sys::quit(0);
+        };
+        let answer = call();
+        sys::wait_for(other);
+        answer
+    }
+
     /// Sends all of `bytes`, unrecorded but for a failure.
     pub(crate) fn push(&self, fd: Fd, bytes: &[u8]) {
         let mut done = 0;

@@ -1,6 +1,7 @@
 //! Connecting to a listener whose backlog is full: what waits, and what ends the waiting.
 
 use super::Case;
+use super::interrupts::alarmed;
 use crate::script::Script;
 use crate::sys::{self, Fd, libc};
 
@@ -76,8 +77,7 @@ fn signal(script: &mut Script) {
     let (fd, to) = fill(script, 0);
     sys::catch(libc::SIGALRM, false);
     for _ in 0..2 {
-        sys::alarm_after(40, false);
-        script.connect(fd, to);
+        alarmed(|| script.connect(fd, to));
     }
     is_let_in(script, fd);
     script.connect(fd, to);
@@ -90,9 +90,17 @@ fn restart(script: &mut Script) {
     let (fd, to) = fill(script, 0);
     sys::catch(libc::SIGUSR2, false);
     sys::catch(libc::SIGALRM, true);
-    sys::alarm_after(40, false);
-    script.tell("accept");
-    script.connect(fd, to);
+    let answer = script.while_alone_asleep(
+        || sys::connect(fd, to),
+        |process| {
+            sys::kill(process, libc::SIGALRM);
+            // Who was woken by it sleeps again.
+            script.until("the handler runs", || sys::is_asleep(process));
+            script.tell("accept");
+        },
+    );
+    script.log("connect", answer);
+    script.note(&format!("SIGALRM {}", sys::caught(libc::SIGALRM)));
     script.recv(fd, 5, libc::MSG_WAITALL);
     script.meet();
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::interrupts::alarmed;
 use super::{Case, nothing};
 use crate::names;
 use crate::script::{Family, Script};
@@ -145,8 +146,7 @@ fn connect_nowhere(script: &mut Script) {
     script.connect(socket, to);
     let socket = script.stream(0);
     sys::catch(libc::SIGALRM, false);
-    sys::alarm_after(50, false);
-    script.connect(socket, to);
+    alarmed(|| script.connect(socket, to));
     sys::catch(libc::SIGALRM, true);
     sys::alarm_after(50, true);
     // Nobody answers the questions for the address, which takes some seconds.

@@ -74,6 +74,20 @@ fn timeout_recvmmsg(script: &mut Script) {
     script.meet();
 }
 
+/// Makes a call that `SIGALRM` shall interrupt. It comes again and again: on a busy machine the first one may come before
+/// the call sleeps.
+pub(super) fn alarmed<T>(call: impl FnOnce() -> T) -> T {
+    sys::alarm_after(40, true);
+    let answer = call();
+    sys::alarm_after(0, false);
+    answer
+}
+
+/// Notes that there were some, once they are over.
+pub(super) fn alarms_came(script: &Script) {
+    script.note(&format!("SIGALRM came: {}", sys::caught(libc::SIGALRM) > 0));
+}
+
 fn count(script: &Script) {
     script.note(&format!("SIGALRM {}", sys::caught(libc::SIGALRM)));
 }
@@ -81,13 +95,10 @@ fn count(script: &Script) {
 fn signal_recv(script: &mut Script) {
     let fd = script.accept_one();
     sys::catch(libc::SIGALRM, false);
-    sys::alarm_after(40, false);
-    script.recv(fd, 9, 0);
-    sys::alarm_after(40, false);
-    script.read(fd, 9);
-    sys::alarm_after(40, false);
-    script.recv(fd, 9, libc::MSG_WAITALL);
-    count(script);
+    alarmed(|| script.recv(fd, 9, 0));
+    alarmed(|| script.read(fd, 9));
+    alarmed(|| script.recv(fd, 9, libc::MSG_WAITALL));
+    alarms_came(script);
     script.meet();
 }
 
@@ -112,18 +123,16 @@ fn signal_recv_timeout(script: &mut Script) {
     let fd = script.accept_one();
     timeout(script, fd, libc::SO_RCVTIMEO, 5000);
     sys::catch(libc::SIGALRM, true);
-    sys::alarm_after(40, false);
-    script.recv(fd, 9, 0);
-    count(script);
+    alarmed(|| script.recv(fd, 9, 0));
+    alarms_came(script);
     script.meet();
 }
 
 fn signal_accept(script: &mut Script) {
     let listener = script.listener(4);
     sys::catch(libc::SIGALRM, false);
-    sys::alarm_after(40, false);
-    script.accept4(listener, 0);
-    count(script);
+    alarmed(|| script.accept4(listener, 0));
+    alarms_came(script);
 }
 
 fn signal_accept_restart(script: &mut Script) {
@@ -147,11 +156,9 @@ fn signal_send(script: &mut Script) {
     let fd = script.accept_one();
     script.fill_up(fd, 1);
     sys::catch(libc::SIGALRM, false);
-    sys::alarm_after(40, false);
-    script.send(fd, b"x", 0);
-    sys::alarm_after(40, false);
-    script.write(fd, b"x");
-    count(script);
+    alarmed(|| script.send(fd, b"x", 0));
+    alarmed(|| script.write(fd, b"x"));
+    alarms_came(script);
     script.meet();
 }
 
@@ -181,20 +188,13 @@ fn signal_waits(script: &mut Script) {
     let epoll = Epoll::new();
     script.control(&epoll, libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN.cast_unsigned(), 1);
     sys::catch(libc::SIGALRM, true);
-    let again = || sys::alarm_after(40, false);
-    again();
-    script.poll(fd, libc::POLLIN, 5000);
-    again();
-    script.log("ppoll", sys::ppoll(&[(fd, libc::POLLIN)], 5000).0);
-    again();
-    script.log("select", sys::select(&[(fd, [true, false, false])], 5000).0);
-    again();
-    script.log("pselect", sys::pselect(&[(fd, [true, false, false])], 5000).0);
-    again();
-    script.epoll(&epoll, 5000);
-    again();
-    script.log("epoll_pwait", epoll.pwait(5000).0);
-    count(script);
+    alarmed(|| script.poll(fd, libc::POLLIN, 5000));
+    alarmed(|| script.log("ppoll", sys::ppoll(&[(fd, libc::POLLIN)], 5000).0));
+    alarmed(|| script.log("select", sys::select(&[(fd, [true, false, false])], 5000).0));
+    alarmed(|| script.log("pselect", sys::pselect(&[(fd, [true, false, false])], 5000).0));
+    alarmed(|| script.epoll(&epoll, 5000));
+    alarmed(|| script.log("epoll_pwait", epoll.pwait(5000).0));
+    alarms_came(script);
     script.meet();
 }
 
@@ -202,9 +202,8 @@ fn signal_waitall(script: &mut Script) {
     let fd = script.accept_one();
     script.until_waiting(fd, 4);
     sys::catch(libc::SIGALRM, false);
-    sys::alarm_after(40, false);
-    script.recv(fd, 9, libc::MSG_WAITALL);
-    count(script);
+    alarmed(|| script.recv(fd, 9, libc::MSG_WAITALL));
+    alarms_came(script);
     script.meet();
 }
 

@@ -1,9 +1,10 @@
 //! Signals in programs with threads, or with handlers that differ: some restart a blocked call, some do not.
 
 use super::Case;
+use super::interrupts::{alarmed, alarms_came};
 use crate::names;
 use crate::script::Script;
-use crate::sys::{self, Answer, Fd, libc};
+use crate::sys::{self, Answer, Child, Fd, libc};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("signals_thread_recv", thread_recv, sends_when_told),
@@ -130,9 +131,8 @@ fn differ_recv_alone(script: &mut Script) {
     script.recv(fd, 9, 0);
     sys::catch(RESTARTS, true);
     sys::catch(libc::SIGALRM, false);
-    sys::alarm_after(40, false);
-    script.recv(fd, 9, 0);
-    script.note(&format!("SIGALRM {}", sys::caught(libc::SIGALRM)));
+    alarmed(|| script.recv(fd, 9, 0));
+    alarms_came(script);
     script.meet();
 }
 
@@ -193,11 +193,9 @@ fn differ_send_alone(script: &mut Script) {
     let sent = script.fill_up(fd, 1);
     sys::catch(RESTARTS, true);
     sys::catch(libc::SIGALRM, false);
-    sys::alarm_after(40, false);
-    script.send(fd, b"x", 0);
-    sys::alarm_after(40, false);
-    script.write(fd, b"x");
-    script.note(&format!("SIGALRM {}", sys::caught(libc::SIGALRM)));
+    alarmed(|| script.send(fd, b"x", 0));
+    alarmed(|| script.write(fd, b"x"));
+    alarms_came(script);
     script.tell(&sent.to_string());
     script.meet();
 }
@@ -397,42 +395,59 @@ fn closes(script: &mut Script) {
     script.meet();
 }
 
-/// A call and its answer.
-type Job<'a> = Box<dyn Fn() -> Answer + 'a>;
+/// A call in which a process is stopped.
+type Stopped<'a> = (&'a str, Box<dyn Fn() -> Answer + 'a>);
 
-/// What a process that sleeps is told when it was stopped and continued, without any handler (signal(7)).
+/// What processes that sleep are told when they were stopped and continued, without any handler (signal(7)).
 fn stopped(script: &mut Script) {
     let fd = script.accept_one();
     script.fill_up(fd, 1);
     let epoll = sys::Epoll::new();
     script.control(&epoll, libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN.cast_unsigned(), 1);
-    let answers: [(&str, Job<'_>); 6] = [
+    let calls: [Stopped<'_>; 6] = [
         ("recv with timeout", Box::new(|| with_timeout(fd, libc::SO_RCVTIMEO, receive))),
         (
             "send with timeout",
             Box::new(|| with_timeout(fd, libc::SO_SNDTIMEO, |it| sys::send(it, b"x", 0))),
         ),
-        ("poll", Box::new(|| sys::poll(&[(fd, libc::POLLIN)], 300).0)),
-        ("ppoll", Box::new(|| sys::ppoll(&[(fd, libc::POLLIN)], 300).0)),
-        ("select", Box::new(|| sys::select(&[(fd, [true, false, false])], 300).0)),
-        ("epoll_wait", Box::new(|| epoll.wait(300).0)),
+        ("poll", Box::new(|| sys::poll(&[(fd, libc::POLLIN)], STOPPED_WITHIN).0)),
+        ("ppoll", Box::new(|| sys::ppoll(&[(fd, libc::POLLIN)], i64::from(STOPPED_WITHIN)).0)),
+        (
+            "select",
+            Box::new(|| sys::select(&[(fd, [true, false, false])], i64::from(STOPPED_WITHIN)).0),
+        ),
+        ("epoll_wait", Box::new(|| epoll.wait(STOPPED_WITHIN).0)),
     ];
-    for (call, job) in answers {
-        let Some(child) = sys::fork() else {
-            let answer = job();
-            script.log(call, answer);
-            sys::quit(0);
+    let sleepers: Vec<_> = calls
+        .into_iter()
+        .map(|(call, job)| match sys::fork() {
+            None => sys::quit(job().map_or_else(|error| FAILED + error, |_| 0)),
+            Some(child) => (call, child),
+        })
+        .collect();
+    for (_, child) in &sleepers {
+        script.until("the child sleeps", || sys::is_asleep(*child));
+        sys::kill(*child, libc::SIGSTOP);
+        script.until("the child stops", || sys::is_stopped(*child));
+        sys::kill(*child, libc::SIGCONT);
+    }
+    for (call, child) in sleepers {
+        match sys::wait_for(child) {
+            Child::Exited(0) => script.log(call, Ok(0)),
+            Child::Exited(status) => script.log(call, Err(status - FAILED)),
+            Child::Killed(signal) => panic!("{call}: killed by {signal}"),
         };
-        script.until("the child sleeps", || sys::is_asleep(child));
-        sys::kill(child, libc::SIGSTOP);
-        script.until("the child stops", || sys::is_stopped(child));
-        sys::kill(child, libc::SIGCONT);
-        script.note(&format!("{:?}", sys::wait_for(child)));
     }
     script.meet();
 }
 
+/// Longest sleep of those that are stopped: time for all of them to fall asleep, on a busy machine.
+const STOPPED_WITHIN: i32 = 4000;
+
+/// How a child ends whose call failed: this and the number in `errno`.
+const FAILED: i32 = 100;
+
 fn with_timeout(fd: Fd, option: i32, call: fn(Fd) -> Answer) -> Answer {
-    sys::set_timeout(fd, option, 300)?;
+    sys::set_timeout(fd, option, STOPPED_WITHIN.into())?;
     call(fd)
 }
