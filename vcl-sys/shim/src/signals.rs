@@ -13,6 +13,7 @@
 #![allow(unsafe_code)]
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -207,30 +208,36 @@ struct Watcher {
     number: Hidden,
 }
 
-/// The last one: threads mostly have the same signals blocked.
-static WATCHER: SpinLock<Option<Arc<Watcher>>> = SpinLock::new(None);
+/// All that there are. Threads mostly have the same signals blocked, and share one.
+static WATCHERS: SpinLock<Vec<Arc<Watcher>>> = SpinLock::new(Vec::new());
+
+/// How many there are before those that nobody sleeps with are let go.
+const MANY: usize = 8;
 
 impl Watcher {
     fn of(signals: Signals) -> Result<Arc<Self>, Errno> {
-        let known = WATCHER.lock().clone();
-        if let Some(known) = known.filter(|it| it.signals == signals) {
+        let known = WATCHERS.lock().iter().find(|it| it.signals == signals).map(Arc::clone);
+        if let Some(known) = known {
             return Ok(known);
         }
         let made = signal_descriptor(signals)?;
         let fresh = Arc::new(Self { signals, number: Hidden::duplicate(made.as_fd())? });
         // What a `vfork` child opens is not its parent's.
         if !process::borrows_memory() {
-            let old = WATCHER.lock().replace(Arc::clone(&fresh));
-            drop(old);
+            let mut all = WATCHERS.lock();
+            if all.len() >= MANY {
+                all.retain(|it| Arc::strong_count(it) > 1);
+            }
+            all.push(Arc::clone(&fresh));
         }
         Ok(fresh)
     }
 }
 
-/// The program is about to use the number `target`, which may be the watcher's.
+/// The program is about to use the number `target`, which may be a watcher's.
 pub(crate) fn make_way(target: c_int) -> Option<Result<(), Errno>> {
-    let watcher = WATCHER.lock().clone();
-    watcher.filter(|it| it.number.number() == target).map(|it| it.number.move_away())
+    let watchers = WATCHERS.lock();
+    watchers.iter().find(|it| it.number.number() == target).map(|it| it.number.move_away())
 }
 
 /// `struct sigaction` of the kernel.
@@ -325,8 +332,15 @@ mod tests {
         unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, libc::SIGURG) };
         assert!(tells() && tells(), "it stays where it is");
         assert_eq!(pending().map(|it| it & signals), Ok(signals));
-        let number = watcher.number.number();
-        assert_eq!(make_way(number), Some(Ok(())));
-        assert!(watcher.number.number() != number && tells());
+        // Another thread with another mask has one, too; both are somebody's.
+        let other = Watcher::of(signals << 1).expect("descriptors are left");
+        let again = Watcher::of(signals).expect("it is there");
+        assert!(!Arc::ptr_eq(&watcher, &other) && Arc::ptr_eq(&watcher, &again));
+        for it in [&watcher, &other] {
+            let number = it.number.number();
+            assert_eq!(make_way(number), Some(Ok(())));
+            assert!(it.number.number() != number);
+        }
+        assert!(tells());
     }
 }
