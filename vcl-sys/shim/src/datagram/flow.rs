@@ -12,6 +12,7 @@ use session::datagram::{MAX_PAYLOAD, MAX_PAYLOAD_V4, Mtu, Slot, Waiting, fits};
 use session::wire::{SessionInfo, Transport};
 use session::{Broken, Closed};
 
+use super::whole::Kernels;
 use crate::buffers::Buffers;
 use crate::clock;
 use crate::hidden::Hidden;
@@ -36,6 +37,8 @@ pub(super) struct Flow {
     stalled: AtomicBool,
     /// Datagrams that found no room.
     dropped: AtomicU64,
+    /// How long packets to the peer the kernel would send.
+    pub(super) kernels: Kernels,
 }
 
 impl PartialEq for Flow {
@@ -90,6 +93,7 @@ impl Flow {
             gone: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
+            kernels: Kernels::new(),
         })
     }
 

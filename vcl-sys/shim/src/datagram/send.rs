@@ -11,7 +11,7 @@ use session::datagram::Mtu;
 use super::Datagram;
 use super::flow::{Flow, Sent};
 use super::flows::Route;
-use super::whole::{Verdict, kernels_mtu};
+use super::whole::Verdict;
 use crate::buffers::Buffers;
 use crate::connect::{as_sent, is_nonblocking, leaves_the_host};
 
@@ -53,19 +53,21 @@ pub(crate) fn send(
     // A flow that ended is looked up again, once.
     for _ in 0..2 {
         match socket.route(fd, peer) {
-            Route::Flow(flow) if socket.is_too_long(&flow, buffers.len()) => {
-                return Outcome::Answer(Err(Errno::MSGSIZE));
-            }
-            Route::Flow(flow) => match flow.send(buffers, may_block) {
-                Sent::Done | Sent::Dropped => return Outcome::Answer(Ok(buffers.len())),
-                Sent::TooLong => return Outcome::Kernel,
-                Sent::Gone => {
-                    socket.flow_ended(&flow);
-                    if connected.is_some() && socket.take_refused() {
-                        return Outcome::Answer(Err(Errno::CONNREFUSED));
+            Route::Flow(flow) => {
+                if let Err(error) = socket.goes_whole(&flow, buffers.len()) {
+                    return Outcome::Answer(Err(error));
+                }
+                match flow.send(buffers, may_block) {
+                    Sent::Done | Sent::Dropped => return Outcome::Answer(Ok(buffers.len())),
+                    Sent::TooLong => return Outcome::Kernel,
+                    Sent::Gone => {
+                        socket.flow_ended(&flow);
+                        if connected.is_some() && socket.take_refused() {
+                            return Outcome::Answer(Err(Errno::CONNREFUSED));
+                        }
                     }
                 }
-            },
+            }
             Route::Nobody => {
                 if connected == Some(peer) {
                     socket.refused.store(true, Ordering::Release);
@@ -79,18 +81,18 @@ pub(crate) fn send(
 }
 
 impl Datagram {
-    /// Whether a datagram through this flow would have to be cut, and must not be. Straight to another program there
-    /// is no bound but the one that the kernel would have.
-    fn is_too_long(&self, flow: &Flow, len: usize) -> bool {
+    /// Refuses a datagram through this flow that would have to be cut, and must not be. Straight to another program
+    /// there is no bound but the one that the kernel would have.
+    fn goes_whole(&self, flow: &Flow, len: usize) -> Result<(), Errno> {
         let (peer, told) = (flow.remote(), flow.told_mtu());
-        match self.whole.judge(peer.is_ipv4(), len, told) {
-            Verdict::Fits => false,
-            Verdict::TooLong => true,
-            Verdict::Unknown => {
-                let kernels = kernels_mtu(peer).map(|mtu| Mtu { path: mtu, own: mtu });
-                self.whole.judge(peer.is_ipv4(), len, kernels) == Verdict::TooLong
-            }
+        let mut verdict = self.whole.judge(peer.is_ipv4(), len, told);
+        if verdict == Verdict::Unknown {
+            // Nothing is said of what cannot be found out (no descriptor is left): it is for the program to try again.
+            let kernels = flow.kernels.mtu(peer).map_err(|_| Errno::NOBUFS)?;
+            let kernels = kernels.map(|mtu| Mtu { path: mtu, own: mtu });
+            verdict = self.whole.judge(peer.is_ipv4(), len, kernels);
         }
+        if verdict == Verdict::TooLong { Err(Errno::MSGSIZE) } else { Ok(()) }
     }
 
     /// Whether a datagram to the connected peer found nobody, which is told once.

@@ -6,11 +6,13 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::fd::AsRawFd;
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use session::datagram::Mtu;
 
 use crate::options::Name;
-use crate::oracle;
+use crate::sync::SpinLock;
+use crate::{clock, oracle};
 
 /// Headers of IP and UDP in front of a datagram.
 const HEADERS: [usize; 2] = [20 + 8, 40 + 8];
@@ -102,19 +104,55 @@ impl Wanted {
     }
 }
 
-/// Longest packet that the kernel would send to `peer`; `None` when it knows no way there.
-pub(super) fn kernels_mtu(peer: SocketAddr) -> Option<u16> {
+/// Longest packet that the kernel would send to a peer, which is asked for once a second at most.
+pub(super) struct Kernels(SpinLock<Option<(u64, Option<u16>)>>);
+
+/// How long an answer is good for, in nanoseconds.
+const GOOD_FOR: u64 = 1_000_000_000;
+
+impl Kernels {
+    pub(super) const fn new() -> Self {
+        Self(SpinLock::new(None))
+    }
+
+    /// `None` when the kernel knows no way there; an error when it cannot be asked.
+    pub(super) fn mtu(&self, peer: SocketAddr) -> Result<Option<u16>, Errno> {
+        self.mtu_at(clock::now(), || ask_kernel(peer))
+    }
+
+    fn mtu_at(
+        &self,
+        now: u64,
+        ask: impl FnOnce() -> Result<Option<u16>, Errno>,
+    ) -> Result<Option<u16>, Errno> {
+        let known = *self.0.lock();
+        if let Some((_, mtu)) = known.filter(|(at, _)| now.saturating_sub(*at) < GOOD_FOR) {
+            return Ok(mtu);
+        }
+        let mtu = ask()?;
+        *self.0.lock() = Some((now, mtu));
+        Ok(mtu)
+    }
+}
+
+fn ask_kernel(peer: SocketAddr) -> Result<Option<u16>, Errno> {
     let (family, name) = if peer.is_ipv4() {
         (AddressFamily::INET, (libc::IPPROTO_IP, libc::IP_MTU))
     } else {
         (AddressFamily::INET6, (libc::IPPROTO_IPV6, libc::IPV6_MTU))
     };
     let flags = SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None).ok()?;
-    rustix::net::connect(&socket, &peer).ok()?;
+    let socket = match rustix::net::socket_with(family, SocketType::DGRAM, flags, None) {
+        Ok(socket) => socket,
+        // Who has no IPv6 has no way.
+        Err(Errno::AFNOSUPPORT) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let mut value = [0; 4];
-    oracle::get(socket.as_raw_fd(), name, &mut value).ok()?;
-    u16::try_from(c_int::from_ne_bytes(value).min(u16::MAX.into())).ok()
+    let told = rustix::net::connect(&socket, &peer)
+        .and_then(|()| oracle::get(socket.as_raw_fd(), name, &mut value));
+    let mtu = c_int::from_ne_bytes(value).min(u16::MAX.into());
+    Ok(told.ok().and_then(|_| u16::try_from(mtu).ok()))
 }
 
 #[cfg(test)]
@@ -148,6 +186,20 @@ mod tests {
             assert_eq!(path.judge(is_v4, 1500 - headers, None), Verdict::Fits);
             assert_eq!(path.judge(is_v4, 1501 - headers, None), Verdict::Unknown);
         }
+    }
+
+    #[test]
+    fn the_kernel_is_asked_once_a_second_until_it_answers() {
+        let kernels = Kernels::new();
+        let unasked = || panic!("the answer is known");
+        let no_descriptor_left = || Err(Errno::MFILE);
+        assert_eq!(kernels.mtu_at(1, no_descriptor_left), Err(Errno::MFILE));
+        assert_eq!(kernels.mtu_at(1, || Ok(Some(1500))), Ok(Some(1500)));
+        assert_eq!(kernels.mtu_at(GOOD_FOR, unasked), Ok(Some(1500)));
+        assert_eq!(kernels.mtu_at(GOOD_FOR + 1, || Ok(None)), Ok(None));
+        assert_eq!(kernels.mtu_at(GOOD_FOR + 2, unasked), Ok(None));
+        let loopback = Kernels::new().mtu("127.0.0.1:9".parse().expect("an address"));
+        assert!(loopback.is_ok_and(|mtu| mtu.is_some()));
     }
 
     #[test]
