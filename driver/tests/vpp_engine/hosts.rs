@@ -84,6 +84,31 @@ pub(crate) fn endpoints_in_vpps_host_stack_are_stations_and_leave_nothing(scene:
     assert_eq!(std::fs::read_dir(scene.folder().join("links")).unwrap().count(), 0);
 }
 
+/// VPP gives the nodes of what was deleted to what is made next.
+pub(crate) fn hosts_that_are_made_where_others_were_are_reached_and_so_are_those_that_stay(
+    scene: &mut Scene,
+) {
+    let before = inventory(scene);
+    let engine = fresh(scene);
+    let network = hosted(1);
+    engine.create_network(&network).unwrap();
+    let [stays, first, second] = [2, 3, 4].map(|number| hosted_endpoint(number, &network));
+    engine.create_endpoint(&stays).unwrap();
+    for goes in [&first, &second, &first] {
+        engine.create_endpoint(goes).unwrap();
+        for address in [goes.ipv4.unwrap().addr().to_string(), "10.1.0.2".to_owned()] {
+            until_it_answers(scene, &address);
+        }
+        engine.delete_endpoint(&goes.id).unwrap();
+    }
+    engine.delete_endpoint(&stays.id).unwrap();
+    engine.create_endpoint(&second).unwrap();
+    until_it_answers(scene, "10.1.0.4");
+    engine.delete_endpoint(&second.id).unwrap();
+    engine.delete_network(&network.id).unwrap();
+    assert_eq!(inventory(scene), before);
+}
+
 pub(crate) fn the_next_agent_takes_up_hosts_and_vpp_is_told_them_again(scene: &mut Scene) {
     let network = hosted(1);
     let [stays, goes] = [2, 3].map(|number| hosted_endpoint(number, &network));

@@ -87,6 +87,7 @@ scenarios! {
         what_an_operator_breaks_is_mended;
     hosts:
         endpoints_in_vpps_host_stack_are_stations_and_leave_nothing,
+        hosts_that_are_made_where_others_were_are_reached_and_so_are_those_that_stay,
         the_next_agent_takes_up_hosts_and_vpp_is_told_them_again,
         tables_of_who_left_go_while_another_has_its_address,
         what_the_host_stack_lacks_is_said_before_a_network_is_made;

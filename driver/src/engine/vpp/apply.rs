@@ -1,6 +1,7 @@
 //! Carries out steps.
 
 mod host;
+mod ownership;
 mod translation;
 
 use std::collections::BTreeMap;
@@ -51,22 +52,14 @@ pub(super) enum StepError {
 }
 
 /// A failure while a step is carried out.
+#[derive(Debug, thiserror::Error)]
 enum Failure {
-    Vpp(Error),
+    #[error(transparent)]
+    Vpp(#[from] Error),
+    #[error("{0} is missing")]
     Missing(&'static str),
-    Text(vpp_api_client::TextError),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Vpp(error)
-    }
-}
-
-impl From<vpp_api_client::TextError> for Failure {
-    fn from(error: vpp_api_client::TextError) -> Self {
-        Self::Text(error)
-    }
+    #[error(transparent)]
+    Text(#[from] vpp_api_client::TextError),
 }
 
 impl Failure {

@@ -61,6 +61,15 @@ pub(super) fn tcp_mtu(text: &str) -> Option<u32> {
     line[label.len()..].trim().parse().ok()
 }
 
+/// The packets that a stream has sent, in what `show packet-generator` prints (`src/vnet/pg/cli.c` of VPP 26.06).
+pub(super) fn packets_generated(text: &str, stream: &str) -> Option<u64> {
+    let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    lines.find_map(|words| match words[..] {
+        [name, "Yes" | "No", count, ..] if name == stream => count.parse().ok(),
+        _ => None,
+    })
+}
+
 /// The client in what `show memif NAME` prints (`src/plugins/memif/cli.c` of VPP 26.06).
 pub(super) fn memif_client(text: &str) -> Option<MemifClient> {
     let after = |label: &str| {
@@ -118,6 +127,16 @@ mod tests {
         let [NamespaceLine { id, interface, socket }] = &found[..] else { panic!("{found:?}") };
         assert_eq!([id, interface, socket], ["dockervpp:ep:e1:host", "loop3", "/run/d/e1.app"]);
         assert_eq!(namespaces("session layer is not enabled"), []);
+    }
+
+    #[test]
+    fn packets_are_counted_by_stream() {
+        let text = "Name               Enabled        Count     Parameters\n\
+            own                  No             1       limit 1, rate 1.00e6 pps, size 64-64, \n\
+            other                Yes            0       limit 1, \n";
+        assert_eq!(packets_generated(text, "own"), Some(1));
+        assert_eq!(packets_generated(text, "other"), Some(0));
+        assert_eq!(packets_generated("no streams currently defined", "own"), None);
     }
 
     #[test]

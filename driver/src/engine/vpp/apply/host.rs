@@ -33,6 +33,7 @@ impl Worker<'_> {
 
     pub(super) async fn delete_pipe(self, outer: &Tag) -> Result<(), Failure> {
         let sw_if_index = self.pipe(outer)?;
+        self.disown(outer).await?;
         self.client.request(&PipeDelete { sw_if_index }).await?;
         self.numbers.pipes.remove(outer);
         for tag in [Some(outer.clone()), outer.beside(Side::Inner)].into_iter().flatten() {
