@@ -192,18 +192,26 @@ fn close_receiving(script: &mut Script) {
     script.meet();
 }
 
-/// The number of a socket for which a call sleeps is closed and goes to something else, which sees nothing of that.
+/// More than any buffer has room for.
+const MUCH: usize = 16 << 20;
+
+/// The number of a socket for which a call sleeps is closed and goes to something else, which sees nothing of that:
+/// neither when there is some room, nor while there is none again.
 fn close_sending(script: &mut Script) {
     let fd = script.accept_one();
     let sent = script.fill_up(fd, 3);
     let (near, far) = sys::unix_pair(libc::SOCK_STREAM);
+    let block = vec![7; MUCH];
     let answer = script.while_asleep(
-        move || sys::send(fd, &[7; 100], 0),
+        || sys::send(fd, &block, 0),
         |_| {
             script.close(fd);
             let reused = sys::dup2(near, fd) == Ok(i64::from(fd));
             script.note(&format!("the number is used again: {reused}"));
-            script.tell(&sent.to_string());
+            script.tell(&(sent / 2).to_string());
+            script.meet();
+            script.poll(far, libc::POLLIN, 100);
+            script.meet();
         },
     );
     script.log("send", answer);
@@ -213,9 +221,12 @@ fn close_sending(script: &mut Script) {
 
 fn reads_to_the_end(script: &mut Script) {
     let fd = script.connect_one();
-    let sent: usize = script.hear().parse().expect("a number");
-    script.drain(fd, 3, sent);
-    while sys::recv(fd, &mut [0; 200], 0).is_ok_and(|it| it > 0) {}
+    let some: usize = script.hear().parse().expect("a number");
+    script.drain(fd, 3, some);
+    script.meet();
+    script.meet();
+    let mut buffer = vec![0; 64 << 10];
+    while sys::recv(fd, &mut buffer, 0).is_ok_and(|it| it > 0) {}
     script.recv(fd, 9, 0);
     script.meet();
 }
