@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::process::{Worker, measure};
+use super::process::alone;
 use super::{Contest, Placement, Plan, Sample, count, nanoseconds_each};
 use crate::worker::Task;
 
@@ -20,11 +20,8 @@ impl Contest for CacheLine {
 
     fn run(&mut self, plan: &Plan) -> Result<Sample> {
         let (first, second) = (plan.cores.first, plan.cores.second);
-        let mut worker = Worker::start("hands a line on", &Task::Line { first, second })?;
-        worker.linked()?;
-        measure(plan, &mut [&mut worker])?;
-        let (tally, nanoseconds) = worker.measured()?;
-        worker.stop()?;
+        let (tally, nanoseconds, _) =
+            alone("hands a line on", &Task::Line { first, second }, plan)?;
         ensure!(tally.received > 0, "the line did not come back");
         let microseconds = nanoseconds_each(nanoseconds, tally.received) / 1e3;
         Sample::new(microseconds, [("round trips", count(tally.received))])

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::process::{Worker, measure};
+use super::process::alone;
 use super::{Contest, Placement, Plan, Sample, count};
 use crate::worker::Task;
 
@@ -20,11 +20,7 @@ impl Contest for MemoryCopy {
 
     fn run(&mut self, plan: &Plan) -> Result<Sample> {
         let (into, out) = (plan.cores.first, plan.cores.second);
-        let mut worker = Worker::start("copies", &Task::Copy { into, out })?;
-        worker.linked()?;
-        measure(plan, &mut [&mut worker])?;
-        let (tally, nanoseconds) = worker.measured()?;
-        let total = worker.stop()?;
+        let (tally, nanoseconds, total) = alone("copies", &Task::Copy { into, out }, plan)?;
         ensure!(total.received_bytes > 0, "nothing was copied");
         let gigabits = count(tally.received_bytes) * 8.0 / count(nanoseconds);
         Sample::new(gigabits, [("GiB copied", count(total.received_bytes) / f64::from(1 << 30))])

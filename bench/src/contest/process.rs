@@ -100,6 +100,15 @@ impl Worker {
     }
 }
 
+/// One run of a worker that does its task alone: what it came to in the interval, of how many nanoseconds, and in all.
+pub(super) fn alone(name: &str, task: &Task, plan: &Plan) -> Result<(Tally, u64, Tally)> {
+    let mut worker = Worker::start(name, task)?;
+    worker.linked()?;
+    measure(plan, &mut [&mut worker])?;
+    let (tally, nanoseconds) = worker.measured()?;
+    Ok((tally, nanoseconds, worker.stop()?))
+}
+
 /// Warms up, then lets all of `workers` measure for the planned time.
 pub(super) fn measure(plan: &Plan, workers: &mut [&mut Worker]) -> Result<()> {
     sleep(plan.warm_up);

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::process::{Worker, measure};
+use super::process::alone;
 use super::{Contest, Placement, Plan, Sample, count};
 use crate::worker::Task;
 
@@ -16,11 +16,8 @@ impl Contest for StackPair {
     }
 
     fn run(&mut self, plan: &Plan) -> Result<Sample> {
-        let mut worker = Worker::start("stacks", &Task::StackPair { cpu: plan.cores.first })?;
-        worker.linked()?;
-        measure(plan, &mut [&mut worker])?;
-        let (tally, nanoseconds) = worker.measured()?;
-        let total = worker.stop()?;
+        let task = Task::StackPair { cpu: plan.cores.first };
+        let (tally, nanoseconds, total) = alone("stacks", &task, plan)?;
         ensure!(total.received_bytes > 0, "nothing came through");
         let gigabits = count(tally.received_bytes) * 8.0 / count(nanoseconds);
         Sample::new(gigabits, [("GiB received", count(total.received_bytes) / f64::from(1 << 30))])

@@ -5,9 +5,9 @@
 //! are looked at, for the large segment has none of its own.
 
 use super::segment::{
-    IPV4_CHECKSUM, Layout, Network, PSH, TCP_FLAGS, TCP_SEQUENCE, low16, octets, put16,
+    IPV4_CHECKSUM, Layout, MAX_PACKET, Network, PSH, TCP_FLAGS, TCP_SEQUENCE, low16, octets, put16,
 };
-use super::{Checksum, Segmentation, SegmentationKind, Segmenter, Sum, VirtioNetHeader, checksum};
+use super::{Checksum, Segmentation, SegmentationKind, Segmenter, VirtioNetHeader, checksum};
 use crate::packet::{EtherType, EthernetHeader, Ipv4Header, Ipv6Header, Protocol};
 
 /// Segments behind each other, as one frame under way.
@@ -56,7 +56,7 @@ impl Merger {
                 kind,
                 size: payload.len(),
                 count: 1,
-                next: sequence.wrapping_add(length32(payload)),
+                next: sequence.wrapping_add(below64k(payload.len())),
                 ended: frame[layout.l4 + TCP_FLAGS] & PSH != 0,
             });
             return true;
@@ -64,7 +64,7 @@ impl Merger {
         if found.ended
             || payload.len() > found.size
             || found.count == Segmenter::MAX_SEGMENTS
-            || self.bytes.len() + payload.len() - layout.l3 > MOST
+            || self.bytes.len() + payload.len() - layout.l3 > MAX_PACKET
             || !is_next(&self.bytes, frame, found, &layout)
         {
             return false;
@@ -73,7 +73,7 @@ impl Merger {
         self.bytes[layout.l4 + TCP_FLAGS] |= pushed;
         self.bytes.extend_from_slice(payload);
         found.count += 1;
-        found.next = found.next.wrapping_add(length32(payload));
+        found.next = found.next.wrapping_add(below64k(payload.len()));
         found.ended = pushed != 0 || payload.len() < found.size;
         true
     }
@@ -87,19 +87,16 @@ impl Merger {
         }
         let Layout { l3, l4, headers_len, network, .. } = layout;
         let length = bytes.len() - l4;
-        let pseudo = match network {
-            Network::V4(ip) => {
+        match network {
+            Network::V4(_) => {
                 put16(bytes, l3 + 2, low16(l4 - l3 + length));
                 put16(bytes, l3 + IPV4_CHECKSUM, 0);
                 let sum = checksum(&bytes[l3..l4]);
                 put16(bytes, l3 + IPV4_CHECKSUM, sum);
-                Sum::pseudo_header4(ip.src, ip.dst, Protocol::TCP, below64k(length))
             }
-            Network::V6(ip) => {
-                put16(bytes, l3 + 4, low16(length));
-                Sum::pseudo_header6(ip.src, ip.dst, Protocol::TCP, below64k(length))
-            }
-        };
+            Network::V6(_) => put16(bytes, l3 + 4, low16(length)),
+        }
+        let pseudo = network.pseudo_header(Protocol::TCP, below64k(length));
         put16(bytes, l4 + TCP_CHECKSUM, !pseudo.finish());
         let segmentation =
             Segmentation { kind, ecn: false, header_len: low16(headers_len), size: low16(size) };
@@ -111,8 +108,6 @@ impl Merger {
     }
 }
 
-/// The length of an IP packet is a 16-bit field.
-const MOST: usize = 65_535;
 /// Place of the checksum in the header of TCP (RFC 9293, section 3.1).
 const TCP_CHECKSUM: usize = 16;
 const ACK: u8 = 0x10;
@@ -135,11 +130,7 @@ fn candidate(frame: &[u8]) -> Option<(Layout, SegmentationKind)> {
     if !plain || !only_data {
         return None;
     }
-    let length = below64k(end - l4);
-    let pseudo = match network {
-        Network::V4(ip) => Sum::pseudo_header4(ip.src, ip.dst, Protocol::TCP, length),
-        Network::V6(ip) => Sum::pseudo_header6(ip.src, ip.dst, Protocol::TCP, length),
-    };
+    let pseudo = network.pseudo_header(Protocol::TCP, below64k(end - l4));
     (pseudo.plus(&frame[l4..end]).finish() == 0).then_some((layout, kind))
 }
 
@@ -163,10 +154,6 @@ fn is_next(first: &[u8], frame: &[u8], found: &UnderWay, layout: &Layout) -> boo
         && u32::from_be_bytes(octets(frame, l4 + TCP_SEQUENCE)) == found.next
 }
 
-fn length32(payload: &[u8]) -> u32 {
-    below64k(payload.len())
-}
-
 #[expect(clippy::cast_possible_truncation, reason = "a part of an IP packet")]
 fn below64k(length: usize) -> u32 {
     length as u32
@@ -177,7 +164,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::offload::complete_checksum;
+    use crate::offload::{Sum, complete_checksum};
 
     const SIZE: usize = 100;
 
@@ -309,7 +296,7 @@ mod tests {
             start += 1400;
         }
         let merged = merger.take().unwrap();
-        assert!((MOST - 1400..=MOST).contains(&(merged.bytes.len() - 14)));
+        assert!((MAX_PACKET - 1400..=MAX_PACKET).contains(&(merged.bytes.len() - 14)));
     }
 
     proptest! {

@@ -141,10 +141,7 @@ impl<'a> Segmenter<'a> {
         put16(&mut self.headers, field, 0);
         #[expect(clippy::cast_possible_truncation, reason = "below 64 KiB")]
         let length = (headers_len - l4 + payload.len()) as u32;
-        let pseudo = match network {
-            Network::V4(ip) => Sum::pseudo_header4(ip.src, ip.dst, protocol, length),
-            Network::V6(ip) => Sum::pseudo_header6(ip.src, ip.dst, protocol, length),
-        };
+        let pseudo = network.pseudo_header(protocol, length);
         let sum = pseudo.plus(&self.headers[l4..headers_len]).plus(payload).finish();
         put16(&mut self.headers, field, nonzero(sum));
     }
@@ -170,7 +167,7 @@ impl Segment<'_> {
 /// Tagged Ethernet, the longest IPv4 and TCP headers, and room for some IPv6 extension headers.
 const MAX_HEADERS: usize = 192;
 /// The length of an IP packet is a 16-bit field.
-const MAX_PACKET: usize = 65_535;
+pub(super) const MAX_PACKET: usize = 65_535;
 
 const IPV4_IDENTIFICATION: usize = 4;
 pub(super) const IPV4_CHECKSUM: usize = 10;
@@ -187,6 +184,16 @@ const CWR: u8 = 0x80;
 pub(super) enum Network {
     V4(Ipv4Header),
     V6(Ipv6Header),
+}
+
+impl Network {
+    /// What checksums of the layer above begin with, for `length` bytes of it.
+    pub(super) fn pseudo_header(self, protocol: Protocol, length: u32) -> Sum {
+        match self {
+            Self::V4(ip) => Sum::pseudo_header4(ip.src, ip.dst, protocol, length),
+            Self::V6(ip) => Sum::pseudo_header6(ip.src, ip.dst, protocol, length),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

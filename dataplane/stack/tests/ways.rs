@@ -83,6 +83,16 @@ fn long_frame(world: &World) -> Vec<u8> {
     world.seen.iter().find(long).unwrap().1.clone()
 }
 
+/// The ends of a connection from station 1 to station 2, and a long frame of 10,000 bytes that are under way there.
+fn connected(world: &mut World) -> (ConnectionId, ConnectionId, Vec<u8>) {
+    world.weather.cut = true;
+    let (near, far) = world.pair(false);
+    world.record = true;
+    world.write(0, near, &[1; 10_000]);
+    world.poll();
+    (near, far, long_frame(world))
+}
+
 /// Sends a long datagram from station 1.
 fn send_long(world: &mut World, client: UdpId, to: SocketAddr) {
     let (stack, end) = (&mut world.stacks[0], &mut world.ends[0]);
@@ -196,12 +206,7 @@ fn no_way_is_learnt_from_what_is_said_of_short_datagrams() {
 #[test]
 fn a_way_that_takes_less_is_learnt() {
     let mut world = by_gateway();
-    world.weather.cut = true;
-    let (near, far) = world.pair(false);
-    world.record = true;
-    world.write(0, near, &[1; 10_000]);
-    world.poll();
-    let sent = long_frame(&world);
+    let (near, far, sent) = connected(&mut world);
     hear(&mut world, &too_big(&sent, 700, GATEWAY));
     let mut got = Vec::new();
     world.run_until(SOON, |world| {
@@ -231,12 +236,7 @@ fn assert_goes_in_full_segments(world: &mut World, near: ConnectionId, far: Conn
 #[test]
 fn only_the_router_of_a_segment_knows_its_way() {
     for (mut world, station) in [(by_gateway(), NEIGHBOUR), (World::new(FAIR, 1), mac(2))] {
-        world.weather.cut = true;
-        let (near, far) = world.pair(false);
-        world.record = true;
-        world.write(0, near, &[1; 10_000]);
-        world.poll();
-        let sent = long_frame(&world);
+        let (near, far, sent) = connected(&mut world);
         hear(&mut world, &too_big(&sent, 700, station));
         assert_goes_in_full_segments(&mut world, near, far);
     }
@@ -245,12 +245,7 @@ fn only_the_router_of_a_segment_knows_its_way() {
 #[test]
 fn a_router_knows_only_segments_that_are_in_flight() {
     let mut world = by_gateway();
-    world.weather.cut = true;
-    let (near, far) = world.pair(false);
-    world.record = true;
-    world.write(0, near, &[1; 10_000]);
-    world.poll();
-    let sent = long_frame(&world);
+    let (near, far, sent) = connected(&mut world);
     let first = u32::from_be_bytes(*sent[38..].first_chunk().unwrap());
     // Before what is in flight, behind it, and far away.
     for sequence in [first.wrapping_sub(1), first.wrapping_add(10_000), first ^ 1 << 31] {

@@ -174,12 +174,18 @@ fn signal_send_restart(script: &mut Script) {
 }
 
 fn reads_later(script: &mut Script) {
+    drain_later(script);
+}
+
+/// Takes what the other side filled in, and a word, after a while; the connection.
+pub(super) fn drain_later(script: &mut Script) -> Fd {
     let fd = script.connect_one();
     let sent: usize = script.hear().parse().expect("a number");
     sys::sleep_ms(150);
     script.drain(fd, 1, sent);
     script.recv(fd, 9, 0);
     script.meet();
+    fd
 }
 
 /// Waiting for readiness is never restarted.

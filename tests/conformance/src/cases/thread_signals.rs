@@ -1,7 +1,7 @@
 //! Signals in programs with threads, or with handlers that differ: some restart a blocked call, some do not.
 
 use super::Case;
-use super::interrupts::{alarmed, alarms_came};
+use super::interrupts::{alarmed, alarms_came, drain_later};
 use crate::names;
 use crate::script::Script;
 use crate::sys::{self, Answer, Child, Fd, libc};
@@ -201,12 +201,7 @@ fn differ_send_alone(script: &mut Script) {
 }
 
 fn reads_later(script: &mut Script) {
-    let fd = script.connect_one();
-    let sent: usize = script.hear().parse().expect("a number");
-    sys::sleep_ms(150);
-    script.drain(fd, 1, sent);
-    script.recv(fd, 9, 0);
-    script.meet();
+    let fd = drain_later(script);
     let sent: usize = script.hear().parse().expect("a number");
     script.drain(fd, 1, sent);
     script.meet();
