@@ -8,6 +8,7 @@ mod compose;
 mod connectivity;
 mod crash;
 mod kinds;
+mod leftovers;
 mod lifecycle;
 mod memif;
 mod names;

@@ -60,6 +60,8 @@ fn spawn(program: &str, arguments: &[&str]) -> io::Result<std::process::Child> {
     let start = |program: &Path| {
         Command::new(program)
             .args(arguments)
+            // What they say is read.
+            .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -21,11 +21,23 @@ pub fn apply(script: &str) -> Result<(), CommandError> {
     command::run("nft", &["-f", "-"], script).map(drop)
 }
 
+/// What `nft` says of what is not there, in English, which it is asked to speak.
+const NOT_THERE: &str = "No such file or directory";
+
 /// Whether a table of the family `inet` has a chain.
 pub fn has_chain(table: &str, chain: &str) -> Result<bool, CommandError> {
-    match command::run("nft", &["list", "chain", "inet", table, chain], "") {
-        Ok(_) => Ok(true),
-        Err(CommandError::Refused { .. }) => Ok(false),
+    listed(&["chain", "inet", table, chain]).map(|found| found.is_some())
+}
+
+/// The rules of a table of the family `inet`, if there is such a table.
+pub fn table(name: &str) -> Result<Option<String>, CommandError> {
+    listed(&["table", "inet", name])
+}
+
+fn listed(what: &[&str]) -> Result<Option<String>, CommandError> {
+    match command::run("nft", &[&["list"], what].concat(), "") {
+        Ok(text) => Ok(Some(text)),
+        Err(CommandError::Refused { complaint, .. }) if complaint.contains(NOT_THERE) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -11,7 +11,7 @@ use crate::agent::{Agent, AgentOptions};
 use crate::image::Image;
 use crate::leaks::Holdings;
 use crate::need::{self, Need};
-use crate::{Engine, Network, Vpp, docker, engine};
+use crate::{Engine, Network, Vpp, docker, engine, leftovers};
 
 /// What a test works with.
 #[derive(Debug)]
@@ -63,12 +63,16 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Waits for this test's turn.
+    /// Waits for this test's turn, and clears away what a run that was killed left in Docker.
     pub fn take() -> Result<Self> {
         let path = env::temp_dir().join("dockervpp-suites.lock");
         let file = File::options().create(true).append(true).open(&path);
         let file = file.with_context(|| path.display().to_string())?;
         flock(&file, FlockOperation::LockExclusive)?;
+        // Suites without Docker take turns too.
+        if Need::Docker.missing().is_none() {
+            leftovers::clear().context("the last run's things are in the way")?;
+        }
         Ok(Self { _lock: file })
     }
 }

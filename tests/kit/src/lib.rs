@@ -13,6 +13,7 @@
 //! * [`agent`]: a private `dockervpp serve` beside any real one.
 //! * [`proxy`]: between Docker and the agent, to kill the agent at an exact step.
 //! * [`leaks`]: what a test must not leave behind, on the host and in the agent.
+//! * [`leftovers`]: what a run that was killed left behind.
 //! * [`testpmd`]: DPDK's `dpdk-testpmd` as memif peer.
 //! * [`guest`]: a virtual machine on a vhost-user socket.
 //! * [`vpp`], [`vpp_link`]: a VPP of the test's own, and the kernel as its neighbour.
@@ -29,6 +30,7 @@ pub mod guest;
 pub mod image;
 pub mod lab;
 pub mod leaks;
+pub mod leftovers;
 pub mod namespace;
 pub mod need;
 pub mod peer;
@@ -54,9 +56,12 @@ pub use vpp::Vpp;
 pub use vpp_script::ScriptedVpp;
 pub use world::World;
 
+/// How all names of the suites begin.
+const OWN: &str = "dvt-";
+
 /// A name that no other test of this or another run uses; `what` says what it is for.
 pub fn unique(what: &str) -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    format!("dvt-{what}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("{OWN}{what}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -364,7 +364,7 @@ mod tests {
                 nft: true,
                 forwards_ipv4: Some(true),
                 forwards_ipv6: Some(true),
-                firewalld: Firewalld::Absent,
+                firewalld: Ok(Firewalld::Absent),
             },
             huge_pages: HugePages::default(),
             limits: Limits { whose: "the agent", open_files: Some(65_536), locked_memory: None },

@@ -45,8 +45,8 @@ pub struct OutsideFacts {
     pub forwards_ipv4: Option<bool>,
     /// The host forwards IPv6 packets.
     pub forwards_ipv6: Option<bool>,
-    /// What firewalld has to do with the gateways of networks.
-    pub firewalld: Firewalld,
+    /// What firewalld has to do with the gateways of networks, or why that is not known.
+    pub firewalld: Result<Firewalld, Trouble>,
 }
 
 /// A firewall that rejects forwarded packets of links that nobody told it of.
@@ -253,8 +253,16 @@ fn outside() -> OutsideFacts {
         nft: !matches!(asked, Err(CommandError::Missing(_))),
         forwards_ipv4: on("/proc/sys/net/ipv4/ip_forward"),
         forwards_ipv6: on("/proc/sys/net/ipv6/conf/all/forwarding"),
-        firewalld: command::run("nft", &["list", "table", "inet", "firewalld"], "")
-            .map_or(Firewalld::Absent, |table| Firewalld::of(&table)),
+        firewalld: firewalld(),
+    }
+}
+
+fn firewalld() -> Result<Firewalld, Trouble> {
+    match nft::table("firewalld") {
+        Ok(table) => Ok(table.map_or(Firewalld::Absent, |table| Firewalld::of(&table))),
+        // Somebody else says that it is missing.
+        Err(CommandError::Missing(_)) => Ok(Firewalld::Absent),
+        Err(error) => Err(Trouble { kind: io::ErrorKind::Other, words: error.to_string() }),
     }
 }
 

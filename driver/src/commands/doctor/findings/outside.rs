@@ -6,7 +6,7 @@ use crate::commands::doctor::probe::{Firewalld, OutsideFacts, Trouble};
 /// The packet filter, its command, forwarding, and a firewall that would refuse what is forwarded.
 pub(super) fn judge(facts: &OutsideFacts) -> Vec<Finding> {
     let mut findings = vec![nf_tables(&facts.nf_tables), command(facts.nft), forwarding(facts)];
-    findings.extend(firewalld(facts.firewalld));
+    findings.extend(firewalld(&facts.firewalld));
     findings
 }
 
@@ -55,12 +55,16 @@ const LET_OUT: &str = "firewall-cmd --permanent --new-zone=dockervpp && \
     firewall-cmd --permanent --policy=dockervpp-out --add-egress-zone=ANY && \
     firewall-cmd --permanent --policy=dockervpp-out --set-target=ACCEPT && firewall-cmd --reload";
 
-fn firewalld(firewalld: Firewalld) -> Option<Finding> {
+fn firewalld(firewalld: &Result<Firewalld, Trouble>) -> Option<Finding> {
     let check = "firewalld";
     match firewalld {
-        Firewalld::Absent => None,
-        Firewalld::Told => Some(Finding::ok(check, "firewalld knows the networks' gateways")),
-        Firewalld::Stranger => Some(
+        Err(trouble) => {
+            let seen = format!("its rules cannot be read: {}", trouble.words);
+            Some(Finding::info(check, seen).means("whether it lets containers out is not known"))
+        }
+        Ok(Firewalld::Absent) => None,
+        Ok(Firewalld::Told) => Some(Finding::ok(check, "firewalld knows the networks' gateways")),
+        Ok(Firewalld::Stranger) => Some(
             Finding::warning(
                 check,
                 "firewalld filters, and knows no gateways (`dvg…`) of networks",
@@ -85,7 +89,7 @@ mod tests {
             nft: true,
             forwards_ipv4: Some(true),
             forwards_ipv6: Some(true),
-            firewalld: Firewalld::Absent,
+            firewalld: Ok(Firewalld::Absent),
         };
         assert!(judge(&facts).iter().all(|it| it.verdict <= Verdict::Info && it.means.is_none()));
         facts.nft = false;
@@ -101,10 +105,14 @@ mod tests {
 
     #[test]
     fn a_firewall_that_would_refuse_containers_is_named() {
-        let judged = |firewalld| super::firewalld(firewalld).map(|it| it.verdict);
+        let judged = |firewalld| super::firewalld(&Ok(firewalld)).map(|it| it.verdict);
         assert_eq!(judged(Firewalld::Absent), None);
         assert_eq!(judged(Firewalld::Told), Some(Verdict::Ok));
         assert_eq!(judged(Firewalld::Stranger), Some(Verdict::Warning));
+        let trouble =
+            Trouble { kind: std::io::ErrorKind::Other, words: "not permitted".to_owned() };
+        let unknown = firewalld(&Err(trouble)).unwrap();
+        assert!(unknown.verdict == Verdict::Info && unknown.seen.contains("not permitted"));
         let filter = "table inet firewalld {\nchain filter_FWD {\n";
         assert_eq!(Firewalld::of(filter), Firewalld::Stranger);
         assert_eq!(Firewalld::of(&format!("{filter}iifname \"dvg*\" accept")), Firewalld::Told);
