@@ -2,6 +2,7 @@
 
 mod control;
 mod frames;
+mod neighbours;
 mod outside;
 mod programs;
 mod self_test;
@@ -17,6 +18,7 @@ pub(crate) fn catalogue() -> Vec<Benchmark> {
         sockets::all(),
         programs::all(),
         outside::all(),
+        neighbours::all(),
         control::all(),
         self_test::all(),
     ];

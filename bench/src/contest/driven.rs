@@ -129,6 +129,14 @@ pub(super) struct Attached {
     pub(super) link: String,
 }
 
+impl Attached {
+    /// Gives the link to the container, as Docker does.
+    pub(super) fn hand_over(&self, host: &Named, container: &Named) -> Result<()> {
+        let target = ["netns", container.name(), "name", "eth0", "address", &self.mac];
+        host.ip(&[&["link", "set", &self.link], &target[..]].concat())
+    }
+}
+
 /// One call of Docker's plugin protocol: HTTP over a unix socket; an error is a body with `Err`.
 fn post(socket: &Path, method: &str, body: &Value) -> Result<Value> {
     let mut stream = UnixStream::connect(socket)?;

@@ -119,7 +119,7 @@ fn join(name: &str, ends: [&Named; 2], mtu: &str) -> Result<()> {
 }
 
 /// Gives a link its address and lets it go to work.
-fn raise(namespace: &Named, link: &str, address: &str) -> Result<()> {
+pub(super) fn raise(namespace: &Named, link: &str, address: &str) -> Result<()> {
     namespace.ip(&["address", "add", address, "dev", link])?;
     namespace.ip(&["link", "set", link, "up"])
 }
@@ -133,10 +133,7 @@ fn serve(attach: &str, mtu: &str, host: &Named, container: &Named, at: usize) ->
         [("attach", attach), ("mtu", mtu), ("vxlan.vni", VNI), ("vxlan.peers", peers.as_str())];
     driven.create_network(network, SUBNET, PREFIX, &options)?;
     let endpoint = Endpoint { network, id, address: CONTAINERS[at], prefix: PREFIX };
-    let attached = driven.add(&endpoint, container)?;
-    // As Docker does.
-    let target = ["netns", container.name(), "name", "eth0", "address", &attached.mac];
-    host.ip(&[&["link", "set", &attached.link], &target[..]].concat())?;
+    driven.add(&endpoint, container)?.hand_over(host, container)?;
     Ok(driven)
 }
 
@@ -154,7 +151,12 @@ fn bridge(mtu: &str, host: &Named, container: &Named, at: usize) -> Result<()> {
 }
 
 /// A program in a container, on one CPU, with the preload library if it is to have it.
-fn program(overlay: Overlay, container: &Named, cpu: usize, line: &[&str]) -> Result<Command> {
+pub(super) fn program(
+    overlay: Overlay,
+    container: &Named,
+    cpu: usize,
+    line: &[&str],
+) -> Result<Command> {
     let cpu = cpu.to_string();
     let mut command = container.command("taskset", &[&["-c", &cpu], line].concat());
     if matches!(overlay, Overlay::Ours { shim: true, .. }) {

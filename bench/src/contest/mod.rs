@@ -11,6 +11,7 @@ mod hosts;
 mod idle_agent;
 mod line;
 mod memory;
+mod neighbours;
 mod outside;
 mod paced;
 mod process;
@@ -211,6 +212,7 @@ impl Setup {
                 Attachment::Ours(_) => None,
             },
             Self::Hosts { overlay: Overlay::Kernel, .. } => Some(PeerKind::KernelVxlan),
+            Self::Neighbours { hostile: None, .. } => Some(PeerKind::Itself),
             Self::MemoryCopy | Self::CacheLine => Some(PeerKind::Memory),
             Self::StackPair => Some(PeerKind::StackPair),
             Self::Absent { peer, .. } => Some(*peer),
@@ -230,7 +232,9 @@ impl Setup {
                 &[Need::Root, Need::Docker, Need::Tun, Need::Busybox]
             }
             Self::Endpoints { .. } | Self::Footprint { .. } => &[Need::Root, Need::Tun],
-            Self::Hosts { .. } => &[Need::Root, Need::Tun, Need::SessionPrograms],
+            Self::Hosts { .. } | Self::Neighbours { .. } => {
+                &[Need::Root, Need::Tun, Need::SessionPrograms]
+            }
             Self::DockerRun { .. } => &[Need::Docker, Need::Busybox],
             Self::Programs { joint: Joint::DockerBridge, .. }
             | Self::Sockets { joint: Joint::DockerBridge, .. } => {
@@ -284,6 +288,9 @@ impl Setup {
             }
             Self::Hosts { overlay, link } => {
                 Box::new(hosts::Hosts::prepare(overlay, link, fixtures.cores)?)
+            }
+            Self::Neighbours { shim, hostile } => {
+                Box::new(neighbours::Neighbours::prepare(shim, hostile, fixtures.cores)?)
             }
             Self::Sockets { joint, load } => {
                 Box::new(sockets::Sockets::prepare(joint, load, fixtures)?)

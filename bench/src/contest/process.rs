@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use kit::namespace::Named;
 use kit::process::Process;
 
 use super::Plan;
@@ -26,7 +27,16 @@ pub(super) struct Worker {
 impl Worker {
     /// Starts this program again with one task.
     pub(super) fn start(name: &str, task: &Task) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
+        Self::start_as(name, Command::new(std::env::current_exe()?), task)
+    }
+
+    /// The same in a network namespace.
+    pub(super) fn start_in(namespace: &Named, name: &str, task: &Task) -> Result<Self> {
+        let program = std::env::current_exe()?;
+        Self::start_as(name, namespace.command(program.display(), &[]), task)
+    }
+
+    fn start_as(name: &str, mut command: Command, task: &Task) -> Result<Self> {
         command.args(["worker", &serde_json::to_string(task)?]);
         // Ctrl-C goes to this process, which lets the run come to its end.
         command.process_group(0);

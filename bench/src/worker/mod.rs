@@ -9,6 +9,7 @@ mod copy;
 mod line;
 mod link;
 mod load;
+mod mischief;
 mod orders;
 mod pace;
 mod rest;
@@ -29,6 +30,7 @@ use crate::benchmark::{Bridging, Fault, SocketLoad, Waiting};
 use crate::cores;
 use crate::latency::Latencies;
 
+pub(crate) use mischief::Mischief;
 pub(crate) use orders::Order;
 pub(crate) use vcl::VclEnd;
 
@@ -52,6 +54,8 @@ pub(crate) enum Task {
     Bridge { socket: String, cpu: usize, bridging: Bridging },
     /// Sends and receives on all ports of a bridge.
     Load { address: PortAddress, cpu: usize, bridging: Bridging },
+    /// Does its neighbours harm over the memif socket of this name, or only would when `quiet`.
+    Disturb { socket: String, mischief: Mischief, quiet: bool },
     /// Copies through one ring with two threads.
     Copy { into: usize, out: usize },
     /// Hands one cache line to and fro between two threads, each on its CPU.
@@ -199,6 +203,7 @@ pub(crate) fn run(task: &Task) -> Result<()> {
             cores::pin(*cpu)?;
             load::run(address, *bridging)
         }
+        Task::Disturb { socket, mischief, quiet } => mischief::run(socket, *mischief, *quiet),
         Task::Copy { into, out } => copy::run(*into, *out),
         Task::Line { first, second } => line::run(*first, *second),
         Task::StackPair { cpu } => {
