@@ -268,7 +268,7 @@ fn digest(fd: c_int, link: &Link) -> bool {
 pub(crate) fn wait(fd: c_int, link: &Link) -> Result<(), Errno> {
     let timeout = sockopt::socket_timeout(borrow(fd), Timeout::Send).unwrap_or(None);
     while link.session().is_none() && !link.peer_gone.load(Ordering::Acquire) {
-        match wait::sleep_as_a_call(fd, libc::POLLIN, timeout, None) {
+        match wait::sleep_as_a_call(fd, link, libc::POLLIN, timeout, None) {
             Err(Errno::AGAIN) => return Err(Errno::INPROGRESS),
             other => other?,
         };

@@ -125,11 +125,12 @@ pub(crate) fn accept(fd: c_int, socket: &Socket, flags: c_int) -> Result<Accepte
     let (reply, [first, second]) = loop {
         match broker::read_reply(borrow(fd), RecvFlags::empty()) {
             Ok(Some(message)) => break message,
-            Err(Errno::PROTO) => {}
             Ok(None) | Err(Errno::CONNRESET) if listener.has_ended() => return Err(Errno::INVAL),
-            Ok(None) | Err(Errno::CONNRESET) => {
-                renew(fd, socket.family, listener, socket.nonblocking.load(Ordering::Relaxed))?;
-            }
+            // What another thread closed while this one slept was good for the connection that came then, and is for
+            // no more: whatever has the number now is none of ours.
+            _ if !table::is_socket(fd, socket) => return Err(Errno::BADF),
+            Err(Errno::PROTO) => {}
+            Ok(None) | Err(Errno::CONNRESET) => renew(fd, socket, listener)?,
             Err(error) => return Err(error),
         }
     };
@@ -176,16 +177,12 @@ pub(crate) const RENEW_EVERY: Duration = Duration::from_millis(100);
 
 /// The agent went away: registers the listener with its successor under the same descriptor. A
 /// blocking call keeps trying, as it would wait for a connection; others say that there is none.
-pub(crate) fn renew(
-    fd: c_int,
-    family: Family,
-    listener: &Listener,
-    nonblocking: bool,
-) -> Result<(), Errno> {
+fn renew(fd: c_int, socket: &Socket, listener: &Listener) -> Result<(), Errno> {
     loop {
-        match renew_once(fd, family, listener, nonblocking) {
+        match renew_once(fd, socket, listener) {
             Ok(()) => return Ok(()),
-            Err(_) if nonblocking => return Err(Errno::AGAIN),
+            Err(_) if !table::is_socket(fd, socket) => return Err(Errno::BADF),
+            Err(_) if socket.nonblocking.load(Ordering::Relaxed) => return Err(Errno::AGAIN),
             Err(_) => {
                 let _ = rustix::thread::nanosleep(&rustix::thread::Timespec {
                     tv_sec: 0,
@@ -196,18 +193,68 @@ pub(crate) fn renew(
     }
 }
 
-/// As [`renew`], but tries once, whatever the mode of the descriptor.
-pub(crate) fn renew_once(
-    fd: c_int,
-    family: Family,
-    listener: &Listener,
-    nonblocking: bool,
-) -> Result<(), Errno> {
+/// As [`renew`], but tries once, whatever the mode of the descriptor. `EBADF` when another thread closed it.
+pub(crate) fn renew_once(fd: c_int, socket: &Socket, listener: &Listener) -> Result<(), Errno> {
     let (near, far) = broker::pair(SocketType::SEQPACKET)?;
-    resume::mark(near.as_fd(), family)?;
-    let sessions = register(family, listener, &near, &far)?;
-    replace(fd, &near, nonblocking, true)?;
+    resume::mark(near.as_fd(), socket.family)?;
+    let sessions = register(socket.family, listener, &near, &far)?;
+    // The broker took its time.
+    if !table::is_socket(fd, socket) {
+        return Err(Errno::BADF);
+    }
+    replace(fd, &near, socket.nonblocking.load(Ordering::Relaxed), true)?;
     log::decision!("fd {fd}: the agent is back, the listener is registered again: {sessions}");
     epoll::attach(fd);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use rustix::fd::AsRawFd;
+    use rustix::net::{SendFlags, recv, send};
+
+    use super::*;
+
+    /// The agent went away while a thread slept in `accept`, and another thread closed the listener, whose number
+    /// went to something else: that is neither read from nor replaced.
+    #[test]
+    fn a_listener_that_was_closed_is_not_registered_again() {
+        for with_word in [false, true] {
+            let (near, far) = broker::pair(SocketType::SEQPACKET).unwrap();
+            let fd = near.as_raw_fd();
+            let listener = Listener {
+                kernel: None,
+                cookie: 0,
+                backlog: AtomicI32::new(1),
+                ended: AtomicBool::new(false),
+            };
+            let listener = Socket::new(Family::V4, Role::Listener(listener), false);
+            let (tell, told) = channel();
+            if with_word {
+                // No reply of any broker.
+                send(&far, &[0xff; 3], SendFlags::empty()).unwrap();
+                send(&far, &[0xff; 3], SendFlags::empty()).unwrap();
+            }
+            drop(far);
+            // What is in the table under this number is not the listener, by now.
+            table::put(
+                fd,
+                Object::Socket(Arc::new(Socket::new(
+                    Family::V4,
+                    Role::Session(Link::lost()),
+                    false,
+                ))),
+            );
+            std::thread::spawn(move || tell.send(accept(fd, &listener, 0).err()));
+            let answer = told.recv_timeout(Duration::from_secs(20));
+            assert_eq!(answer, Ok(Some(Errno::BADF)));
+            if with_word {
+                let mut word = [0; 9];
+                let left = recv(&near, &mut word, RecvFlags::DONTWAIT);
+                assert!(left.is_ok_and(|(len, _)| len == 3), "the second word is somebody else's");
+            }
+        }
+    }
 }

@@ -348,10 +348,11 @@ impl<'a> Poll<'a> {
                     Role::Listener(listener) if listener.has_ended() => {
                         entry.revents = readiness::events(HUP);
                     }
+                    Role::Listener(_) if !table::is_socket(entry.fd, socket) => {
+                        entry.revents = readiness::events(NVAL);
+                    }
                     Role::Listener(listener) => {
-                        let nonblocking = socket.nonblocking.load(Ordering::Relaxed);
-                        let renewed =
-                            listen::renew_once(entry.fd, socket.family, listener, nonblocking);
+                        let renewed = listen::renew_once(entry.fd, socket, listener);
                         entry.revents = 0;
                         kernel.fd = if renewed.is_ok() { entry.fd } else { -1 };
                         self.parked |= renewed.is_err();

@@ -107,11 +107,14 @@ impl Handlers {
 
 /// Sleeps as a blocking call would until the kernel reports one of `fds`; `false` when `left` is over. With
 /// `restarts` a signal whose handler restarts calls is answered as if something were reported; without, every
-/// signal interrupts, as the kernel has it for a socket with a timeout (signal(7)).
+/// signal interrupts, as the kernel has it for a socket with a timeout (signal(7)). The sleep may be in two parts: when the
+/// numbers in `fds` are no more the `same` then, as another thread closed some, it is answered as if something were
+/// reported.
 pub(crate) fn sleep(
     fds: &mut SmallVec<[pollfd; 4]>,
     left: Option<Duration>,
     restarts: bool,
+    same: impl FnOnce() -> bool,
 ) -> Result<bool, Errno> {
     if !restarts {
         return raw::ppoll(fds, left, SignalMask::NONE).map(|count| count > 0);
@@ -121,7 +124,7 @@ pub(crate) fn sleep(
         return sleep_by(handlers, fds, left);
     };
     // What the program did since that look, perhaps for this very call, counts from the next one on.
-    if sleep_by(handlers, fds, Some(first))? {
+    if sleep_by(handlers, fds, Some(first))? || !same() {
         return Ok(true);
     }
     let (handlers, _) = Handlers::recent();
@@ -307,6 +310,21 @@ mod tests {
         assert_eq!(held(restart, 0), 0);
         assert_eq!(held(0, interrupt), 0);
         assert_eq!(held(restart, interrupt), restart);
+    }
+
+    /// Also when the file that has the number now never has anything.
+    #[test]
+    fn a_number_that_is_somebody_elses_is_slept_for_no_longer() {
+        let (near, _far) = rustix::pipe::pipe().unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            // There was a look this very moment, and so there is another one during the sleep.
+            LAST.at.store(u64::MAX, Ordering::Relaxed);
+            let near = rustix::fd::AsRawFd::as_raw_fd(&near);
+            let fd = pollfd { fd: near, events: libc::POLLIN, revents: 0 };
+            let _ = tell.send(sleep(&mut SmallVec::from_slice(&[fd]), None, true, || false));
+        });
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(Ok(true)));
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub(crate) fn make_way(target: c_int) -> Option<Result<(), Errno>> {
 }
 
 /// Whether the process may have other threads. Where the C library does not tell, it has some.
-fn has_threads() -> bool {
+pub(crate) fn has_threads() -> bool {
     let told: *const core::ffi::c_char = weak::single_threaded().cast();
     // SAFETY: null, or glibc's variable, which is never taken away (`sys/single_threaded.h`); it changes only
     // when this thread makes another one, or ends the last other one.

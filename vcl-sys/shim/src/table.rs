@@ -124,11 +124,28 @@ pub(crate) fn socket(fd: c_int) -> Option<Arc<Socket>> {
 /// Whether `fd` is still the session with this link: a thread that slept may find its number closed, and given
 /// to something else. What a `vfork` child has is not told by the table, which is its parent's.
 pub(crate) fn is_session(fd: c_int, link: &Link) -> bool {
-    let same = |object: &Option<Object>| match object {
-        Some(Object::Socket(socket)) => socket.link().is_some_and(|own| ptr::eq(own, link)),
+    is_still(fd, |object| match object {
+        Object::Socket(socket) => socket.link().is_some_and(|own| ptr::eq(own, link)),
         _ => false,
-    };
-    slot(fd).is_some_and(|slot| same(&slot.object.lock())) || process::borrows_memory()
+    })
+}
+
+/// As [`is_session`], for a session or a listener as a whole.
+pub(crate) fn is_socket(fd: c_int, socket: &Socket) -> bool {
+    is_still(fd, |object| matches!(object, Object::Socket(it) if ptr::eq(&raw const **it, socket)))
+}
+
+/// As [`is_session`], for a datagram socket.
+pub(crate) fn is_datagram(fd: c_int, socket: &Datagram) -> bool {
+    is_still(
+        fd,
+        |object| matches!(object, Object::Datagram(it) if ptr::eq(&raw const **it, socket)),
+    )
+}
+
+fn is_still(fd: c_int, same: impl Fn(&Object) -> bool) -> bool {
+    slot(fd).is_some_and(|slot| slot.object.lock().as_ref().is_some_and(same))
+        || process::borrows_memory()
 }
 
 /// The datagram socket that `fd` is.

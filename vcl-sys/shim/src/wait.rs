@@ -190,7 +190,7 @@ fn readable_among_threads(
     }
     let timeout = socket_timeout(fd, Timeout::Recv);
     let start = clock::now();
-    let events = sleep_as_a_call(fd, libc::POLLIN, timeout, Some(counter))?;
+    let events = sleep_as_a_call(fd, link, libc::POLLIN, timeout, Some(counter))?;
     PATIENCE.slept(clock::now().saturating_sub(start));
     if !table::is_session(fd, link) {
         return closed(session, beyond);
@@ -217,6 +217,7 @@ fn closed(session: &Session, beyond: usize) -> Result<(), Errno> {
 /// news, or a signal came whose handler restarts calls. The end of the timeout is `EAGAIN`.
 pub(crate) fn sleep_as_a_call(
     fd: c_int,
+    link: &Link,
     events: c_short,
     timeout: Option<Duration>,
     counter: Option<&Counter>,
@@ -225,7 +226,8 @@ pub(crate) fn sleep_as_a_call(
     let mut fds = SmallVec::<[pollfd; 4]>::new();
     fds.push(entry(fd, events));
     fds.extend(counter.map(|it| entry(it.number(), libc::POLLIN)));
-    let woken = signals::sleep(&mut fds, timeout, timeout.is_none())?;
+    let same = || table::is_session(fd, link);
+    let woken = signals::sleep(&mut fds, timeout, timeout.is_none(), same)?;
     if woken { Ok(fds[0].revents) } else { Err(Errno::AGAIN) }
 }
 
@@ -289,7 +291,7 @@ pub(crate) fn writable(
         return Err(Errno::BADF);
     }
     let start = clock::now();
-    let events = sleep_as_a_call(fd, libc::POLLOUT, timeout, counter.as_ref())?;
+    let events = sleep_as_a_call(fd, link, libc::POLLOUT, timeout, counter.as_ref())?;
     PATIENCE.slept(clock::now().saturating_sub(start));
     if !table::is_session(fd, link) {
         return Err(Errno::BADF);

@@ -183,7 +183,7 @@ fn cut_two(script: &mut Script) {
     send_to(script, fd, b"", to);
 }
 
-fn many(script: &Script, fd: Fd, lens: &[usize], flags: i32, timeout: Option<i64>) {
+pub(super) fn many(script: &Script, fd: Fd, lens: &[usize], flags: i32, timeout: Option<i64>) {
     let mut buffers: Vec<_> = lens.iter().map(|len| vec![b'.'; *len]).collect();
     let got = sys::receive_many(fd, &mut buffers, flags, timeout);
     let all: Vec<_> = buffers.iter().map(|it| names::bytes(it)).collect();
@@ -195,7 +195,7 @@ fn many(script: &Script, fd: Fd, lens: &[usize], flags: i32, timeout: Option<i64
     ));
 }
 
-fn send_many(script: &Script, fd: Fd, all: &[&[u8]]) {
+pub(super) fn send_many(script: &Script, fd: Fd, all: &[&[u8]]) {
     let sent = sys::send_many(fd, all, 0);
     script.note(&format!("sendmmsg = {} {:?}", names::answer(sent.result), sent.lengths));
 }

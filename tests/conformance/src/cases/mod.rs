@@ -4,6 +4,7 @@
 //! no descriptor, no signal handler, no thread.
 
 mod backlog;
+mod closed_meanwhile;
 mod connecting;
 mod datagram_whole;
 mod datagrams;
@@ -87,6 +88,7 @@ fn every() -> impl Iterator<Item = &'static Case> {
         passing::CASES,
         threads::CASES,
         other_threads::CASES,
+        closed_meanwhile::CASES,
         thread_signals::CASES,
     ];
     all.into_iter().flatten()

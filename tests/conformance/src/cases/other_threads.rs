@@ -16,10 +16,6 @@ pub(super) const CASES: &[Case] = &[
     Case::new("threads_shutdown_sending_signals", shutdown_sending_signals, reads_the_rest),
     Case::new("threads_shutdown_all", shutdown_all, waits_for_end),
     Case::new("threads_shutdown_listener", shutdown_listener, nothing),
-    Case::new("threads_close_while_receiving", close_receiving, sends_then_ends),
-    Case::new("threads_close_while_sending", close_sending, reads_to_the_end),
-    Case::new("threads_close_while_polling", close_polling, sends_then_ends),
-    Case::new("threads_close_while_waiting", close_waiting, sends_when_closed),
     Case::new("threads_nonblocking_while_receiving", nonblocking_receiving, sends_one),
     Case::new("epoll_added_while_asleep", added, sends_one),
     Case::new("epoll_changed_while_asleep", changed, sends_one),
@@ -175,105 +171,6 @@ fn shutdown_listener(script: &mut Script) {
         script.accept4(listener, 0);
         script.close(listener);
     }
-}
-
-/// A call that sleeps keeps the connection, although its number is gone.
-fn close_receiving(script: &mut Script) {
-    let fd = script.accept_one();
-    let got = script.while_asleep(
-        move || sys::recv(fd, &mut [0; 9], 0),
-        |_| {
-            script.close(fd);
-            script.tell("send");
-        },
-    );
-    script.log("recv", got);
-    script.recv(fd, 9, 0);
-    script.meet();
-}
-
-/// More than any buffer has room for.
-const MUCH: usize = 16 << 20;
-
-/// The number of a socket for which a call sleeps is closed and goes to something else, which sees nothing of that:
-/// neither when there is some room, nor while there is none again.
-fn close_sending(script: &mut Script) {
-    let fd = script.accept_one();
-    let sent = script.fill_up(fd, 3);
-    let (near, far) = sys::unix_pair(libc::SOCK_STREAM);
-    let block = vec![7; MUCH];
-    let answer = script.while_asleep(
-        || sys::send(fd, &block, 0),
-        |_| {
-            script.close(fd);
-            let reused = sys::dup2(near, fd) == Ok(i64::from(fd));
-            script.note(&format!("the number is used again: {reused}"));
-            script.tell(&(sent / 2).to_string());
-            script.meet();
-            script.poll(far, libc::POLLIN, 100);
-            script.meet();
-        },
-    );
-    script.log("send", answer);
-    script.meet();
-    script.poll(far, libc::POLLIN, 0);
-}
-
-fn reads_to_the_end(script: &mut Script) {
-    let fd = script.connect_one();
-    let some: usize = script.hear().parse().expect("a number");
-    script.drain(fd, 3, some);
-    script.meet();
-    script.meet();
-    let mut buffer = vec![0; 64 << 10];
-    while sys::recv(fd, &mut buffer, 0).is_ok_and(|it| it > 0) {}
-    script.recv(fd, 9, 0);
-    script.meet();
-}
-
-fn close_polling(script: &mut Script) {
-    let fd = script.accept_one();
-    let told = script.while_asleep(
-        move || sys::poll(&[(fd, libc::POLLIN)], 10_000),
-        |_| {
-            script.close(fd);
-            script.tell("send");
-        },
-    );
-    script.note(&format!("{told:?}"));
-    script.meet();
-}
-
-fn sends_then_ends(script: &mut Script) {
-    let fd = script.connect_one();
-    script.hear();
-    script.send(fd, b"kept", libc::MSG_NOSIGNAL);
-    script.until_events(fd, libc::POLLRDHUP);
-    script.meet();
-}
-
-/// A registration ends with its descriptor.
-fn close_waiting(script: &mut Script) {
-    let fd = script.accept_one();
-    let epoll = Epoll::new();
-    script.control(&epoll, ADD, fd, IN | RDHUP, 1);
-    let told = script.while_asleep(
-        || epoll.wait(200),
-        |_| {
-            script.close(fd);
-            script.tell("send");
-        },
-    );
-    script.note(&format!("{told:?}"));
-    script.meet();
-}
-
-fn sends_when_closed(script: &mut Script) {
-    let fd = script.connect_one();
-    script.hear();
-    script.recv(fd, 9, 0);
-    script.send(fd, b"late", libc::MSG_NOSIGNAL);
-    script.meet();
 }
 
 /// A call that sleeps goes on sleeping when the socket becomes non-blocking.

@@ -8,8 +8,10 @@
 //!
 //! * `flows`: the table of peers; `flow`: one of them; `hub`: waking up; `state`: all that together.
 //! * `lookup`: asking the broker; `send`, `receive`: moving datagrams; `waiting`: for them.
+//! * `closed`: when another thread closes the descriptor meanwhile.
 //! * `kernel`: what flows cannot do; `whole`: datagrams that must not be cut.
 
+mod closed;
 mod flow;
 mod flows;
 mod hub;
@@ -197,7 +199,7 @@ impl Datagram {
     pub(crate) fn make_way(&self, number: c_int) -> Option<Result<(), Errno>> {
         let state = self.state.lock();
         let own = state.hub.iter().map(Hub::hidden);
-        let own = own.chain(&state.near).chain(&state.reminder);
+        let own = own.chain(&state.near).chain(&state.reminder).chain(&state.kernel);
         let mut all = own.chain(state.flows.iter().map(|(_, flow)| &flow.socket));
         all.find(|it| it.number() == number).map(Hidden::move_away)
     }

@@ -26,26 +26,27 @@ static CALLS: AtomicU32 = AtomicU32::new(0);
 /// Sleeps of several threads on one socket are cut: a token wakes one of them.
 const SHARED_SLEEP: Duration = Duration::from_millis(20);
 
-/// Receives from whoever has something. `native` receives from the kernel's socket with these flags.
+/// Receives from whoever has something. `native` receives from the kernel's socket of this number with these flags.
 pub(crate) fn receive(
-    fd: c_int,
+    mut fd: c_int,
     socket: &Arc<Datagram>,
     buffers: &Buffers<'_>,
     flags: c_int,
-    mut native: impl FnMut(c_int) -> Result<usize, Errno>,
+    mut native: impl FnMut(c_int, c_int) -> Result<usize, Errno>,
 ) -> Result<Got, Errno> {
-    let mut kernel = |flags| native(flags).map(|bytes| Got { bytes, length: bytes, from: None });
+    let mut kernel =
+        |fd, flags| native(fd, flags).map(|bytes| Got { bytes, length: bytes, from: None });
     if flags & (libc::MSG_ERRQUEUE | libc::MSG_OOB) != 0 {
-        return kernel(flags);
+        return kernel(fd, flags);
     }
-    let dont_wait = || flags & libc::MSG_DONTWAIT != 0 || is_nonblocking(fd).is_ok_and(|it| it);
+    let dont_wait = |fd| flags & libc::MSG_DONTWAIT != 0 || is_nonblocking(fd).is_ok_and(|it| it);
     if !socket.is_active() {
-        if dont_wait() {
-            return kernel(flags);
+        if dont_wait(fd) {
+            return kernel(fd, flags);
         }
         socket.expect(fd);
         if !socket.is_active() {
-            return kernel(flags);
+            return kernel(fd, flags);
         }
     }
     let peek = flags & libc::MSG_PEEK != 0;
@@ -55,7 +56,7 @@ pub(crate) fn receive(
     let turn = CALLS.fetch_add(1, Ordering::Relaxed).is_multiple_of(KERNEL_EVERY);
     if peeked == KERNEL || (turn && peeked == NOT) {
         socket.digest(fd);
-        match kernel(at_once) {
+        match kernel(fd, at_once) {
             Err(Errno::AGAIN) => {}
             other => return noted(socket, peek, other),
         }
@@ -65,24 +66,25 @@ pub(crate) fn receive(
         if let Some(got) = socket.take(buffers, peek) {
             return noted(socket, peek, Ok(got));
         }
-        match kernel(at_once) {
+        match kernel(fd, at_once) {
             Err(Errno::AGAIN) => {}
             other => return noted(socket, peek, other),
         }
         if socket.peer().is_some() && socket.take_refused() {
             return Err(Errno::CONNREFUSED);
         }
-        if dont_wait() {
+        if dont_wait(fd) {
             socket.digest(fd);
             return noted(socket, peek, socket.take(buffers, peek).ok_or(Errno::AGAIN));
         }
         if socket.read_ended.load(Ordering::Acquire) {
             // It answers at once that nothing more will come.
-            return kernel(flags);
+            return kernel(fd, flags);
         }
         if socket.has_flows() && PATIENCE.look(|| socket.is_ready()) {
             continue;
         }
+        fd = socket.number_to_sleep_for(fd)?;
         let (timeout, until) = *limit.get_or_insert_with(|| {
             let timeout = sockopt::socket_timeout(borrow(fd), Timeout::Recv).unwrap_or(None);
             (timeout, clock::deadline(timeout))
@@ -144,7 +146,7 @@ impl Datagram {
             left
         };
         let start = clock::now();
-        let slept = signals::sleep(&mut fds, left, restarts);
+        let slept = signals::sleep(&mut fds, left, restarts, || true);
         PATIENCE.slept(clock::now().saturating_sub(start));
         self.watch(-1);
         self.disarm(0);

@@ -19,6 +19,9 @@ pub(super) struct State {
     pub(super) near: Option<Hidden>,
     /// Runs while the agent is away.
     pub(super) reminder: Option<Hidden>,
+    /// The kernel's socket once more, for calls that sleep while another thread may close the program's descriptor:
+    /// as to the kernel, it is there until they return.
+    pub(super) kernel: Option<Hidden>,
     pub(super) flows: Flows<Arc<Flow>>,
     /// What the socket is connected to.
     pub(super) peer: Option<SocketAddr>,
@@ -28,7 +31,15 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new() -> Self {
-        Self { hub: None, near: None, reminder: None, flows: Flows::new(), peer: None, local: None }
+        Self {
+            hub: None,
+            near: None,
+            reminder: None,
+            kernel: None,
+            flows: Flows::new(),
+            peer: None,
+            local: None,
+        }
     }
 
     /// The hub of this process.

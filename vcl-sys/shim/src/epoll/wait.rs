@@ -259,9 +259,8 @@ impl Look<'_> {
         };
         for (fd, socket) in parked {
             let Some(listener) = socket.listener() else { continue };
-            let nonblocking = socket.nonblocking.load(Ordering::Relaxed);
             // Success attaches it again; a failure is followed by the next attempt.
-            let _ = listen::renew_once(fd, socket.family, listener, nonblocking);
+            let _ = listen::renew_once(fd, &socket, listener);
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) unsafe fn receive_message(
     let Some(buffers) = (unsafe { Buffers::from_raw(plain.msg_iov, plain.msg_iovlen) }) else {
         return raw::fail(Errno::MSGSIZE);
     };
-    let native = |flags: c_int| {
+    let native = |fd: c_int, flags: c_int| {
         let arguments = [fd as usize, (&raw mut plain) as usize, flags as usize, 0, 0, 0];
         // SAFETY: the caller's promise.
         unsafe { raw::kernel(libc::SYS_recvmsg, arguments) }

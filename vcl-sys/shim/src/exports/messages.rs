@@ -149,8 +149,12 @@ pub unsafe extern "C" fn recvmmsg(
     if let Some(socket) = table::datagram(fd) {
         // SAFETY: the caller's promise.
         return unsafe {
+            let mut number = fd;
             receive_each(messages, count, flags, timeout, |message, flags| {
-                receive_message(fd, &socket, message, flags)
+                let received = receive_message(number, &socket, message, flags);
+                // It may be closed by now, and the call goes on.
+                number = socket.number_now(fd);
+                received
             })
         };
     }
