@@ -16,6 +16,7 @@ use crate::headers::{IpInfo, write_ethernet};
 use crate::link::Link;
 use crate::neighbour::{EVERYBODY, Known, Neighbours};
 use crate::resolve;
+use crate::routers::Routers;
 use crate::timers::{Timers, Whose};
 
 pub(crate) struct Environment<'a> {
@@ -23,6 +24,7 @@ pub(crate) struct Environment<'a> {
     pub(crate) clock: Clock,
     pub(crate) config: &'a Config,
     pub(crate) neighbours: &'a mut Neighbours,
+    pub(crate) routers: &'a mut Routers,
     pub(crate) timers: &'a mut Timers,
     pub(crate) identifications: &'a mut Identifications,
     pub(crate) counters: &'a mut Counters,
@@ -49,7 +51,19 @@ impl Environment<'_> {
         let Some(Route::Gateway(gateway)) = self.config.addressing.route(remote) else {
             return false;
         };
-        matches!(self.neighbours.peek(gateway), Known::Yes(_, mac) if mac == station)
+        self.is_at(gateway, station) || self.routers.contains(gateway, station, self.now)
+    }
+
+    /// Whether `station` gets what goes to `remote`: it is its own, or the router to it. Others can know nothing of what
+    /// becomes of that.
+    pub(crate) fn is_next_hop_to(&self, remote: IpAddr, station: MacAddr) -> bool {
+        self.is_router_to(remote, station)
+            || self.config.addressing.route(remote) == Some(Route::OnLink(remote))
+                && self.is_at(remote, station)
+    }
+
+    fn is_at(&self, address: IpAddr, station: MacAddr) -> bool {
+        matches!(self.neighbours.peek(address), Known::Yes(_, mac) if mac == station)
     }
 
     /// Asks the network who has an address.

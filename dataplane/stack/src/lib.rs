@@ -47,6 +47,7 @@ mod neighbour;
 mod packet;
 mod path;
 mod resolve;
+mod routers;
 mod sent;
 mod stack;
 mod tcp;

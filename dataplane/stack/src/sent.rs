@@ -1,4 +1,4 @@
-//! Which long datagrams went to routers lately: what somebody says of others is made up (RFC 8201, 4; RFC 5927, 7).
+//! Which datagrams went lately: what somebody says of others is made up (RFC 8201, 4; RFC 8085, 5.2; RFC 5927, 7).
 
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ pub(crate) struct Sent {
 impl Sent {
     /// A datagram went.
     pub(crate) fn note(&mut self, from: SocketAddr, to: SocketAddr) {
-        if !self.known.insert((from, to)) {
+        if self.order.back() == Some(&(from, to)) || !self.known.insert((from, to)) {
             return;
         }
         self.order.push_back((from, to));

@@ -63,8 +63,9 @@ pub(crate) struct Udp {
     events: VecDeque<Event>,
     complaints: Option<(Instant, u32)>,
     paths: Paths,
-    /// What routers can complain about.
+    /// What stations can complain about, and what routers can say of it that it is too long.
     sent: Sent,
+    long: Sent,
     /// Where datagrams are written that are sent in fragments.
     whole: Vec<u8>,
 }
@@ -205,16 +206,20 @@ impl Udp {
         *count <= COMPLAINTS
     }
 
-    /// Somebody complains about a datagram of ours; that it is too long, the router of its way.
+    /// The station that a datagram of ours would go to complains about it; that it is too long, the router of its way.
+    /// A port is closed to whoever listens there, and to a firewall on the way, which says the same (`REJECT` of
+    /// iptables).
     pub(crate) fn complain(&mut self, report: &Report, env: &Environment<'_>) {
         let Some(id) = self.socket_for(report.local, report.remote) else { return };
         let to = report.remote.ip();
         match report.complaint {
             Complaint::Port => {
-                self.events.push_back(Event::DatagramRefused(id, report.remote));
+                if self.sent.contains(report.local, report.remote) {
+                    self.events.push_back(Event::DatagramRefused(id, report.remote));
+                }
             }
             Complaint::TooBig(mtu) => {
-                if self.sent.contains(report.local, report.remote) {
+                if self.long.contains(report.local, report.remote) {
                     let times = (env.now, env.now + env.config.path_timeout);
                     let changed = self.paths.shorten(to, mtu, env.config.addressing.mtu, times);
                     self.events.extend(changed.into_iter().map(Event::PathChanged));
@@ -292,8 +297,9 @@ impl Udp {
         // No way is taken to be too short for others.
         let may_be_too_long = datagram.packet_len() > usize::from(least(to.ip()));
         if may_be_too_long && matches!(route, Route::Gateway(_)) {
-            self.sent.note(from, to);
+            self.long.note(from, to);
         }
+        self.sent.note(from, to);
         Ok(())
     }
 

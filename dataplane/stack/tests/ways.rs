@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use dataplane::MacAddr;
-use dataplane::offload::{Sum, VirtioNetHeader};
+use dataplane::offload::{Checksum, Sum, VirtioNetHeader};
 use dataplane::packet::Protocol;
 use stack::{ConnectionId, Event, StackError, UdpId};
 use support::{FAIR, World, config, ipv4, ipv6, mac};
@@ -40,10 +40,20 @@ fn by_gateway() -> World {
 
 /// The complaint of `station` to station 1 about a frame that it sent: its way takes `mtu` bytes (RFC 1191, RFC 4443).
 fn too_big(sent: &[u8], mtu: u16, station: MacAddr) -> Vec<u8> {
+    complaint(sent, [[3, 4], [2, 0]], mtu, station)
+}
+
+/// The same: nobody listens there (RFC 792, RFC 4443).
+fn port_unreachable(sent: &[u8], station: MacAddr) -> Vec<u8> {
+    complaint(sent, [[3, 3], [1, 4]], 0, station)
+}
+
+/// The complaint of `station` with the type and code for each IP version.
+fn complaint(sent: &[u8], kinds: [[u8; 2]; 2], mtu: u16, station: MacAddr) -> Vec<u8> {
     let mtu = mtu.to_be_bytes();
     let ether_type = &sent[12..14];
     if ether_type == [8, 0] {
-        let mut message = [&[3, 4, 0, 0, 0, 0][..], &mtu, &sent[14..42]].concat();
+        let mut message = [&kinds[0][..], &[0; 4], &mtu, &sent[14..42]].concat();
         let sum = dataplane::offload::checksum(&message);
         message[2..4].copy_from_slice(&sum.to_be_bytes());
         let mut packet = vec![0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 99, 10, 0, 0, 1];
@@ -51,7 +61,7 @@ fn too_big(sent: &[u8], mtu: u16, station: MacAddr) -> Vec<u8> {
         packet[10..12].copy_from_slice(&sum.to_be_bytes());
         return [&mac(1).0[..], &station.0, ether_type, &packet, &message].concat();
     }
-    let mut message = [&[2, 0, 0, 0, 0, 0][..], &mtu, &sent[14..62]].concat();
+    let mut message = [&kinds[1][..], &[0; 4], &mtu, &sent[14..62]].concat();
     let length = u32::try_from(message.len()).unwrap();
     let sum = Sum::pseudo_header6(ipv6(99), ipv6(1), Protocol::ICMPV6, length);
     let sum = sum.plus(&message).finish();
@@ -134,8 +144,6 @@ fn datagrams_go_in_pieces_that_their_way_takes() {
 
 #[test]
 fn only_the_router_of_a_datagram_knows_its_way() {
-    // Where its addresses and ports begin, and end.
-    const ENDS: [(usize, usize); 2] = [(26, 38), (22, 58)];
     for ((own, to, shorter), (start, end)) in each_version().into_iter().zip(ENDS) {
         let cases = [
             (by_gateway(), GATEWAY, true),
@@ -162,6 +170,40 @@ fn only_the_router_of_a_datagram_knows_its_way() {
             assert_eq!(told, believed.then_some(Event::PathChanged(to.ip())));
             let mtu = if believed { shorter } else { 1500 };
             assert_eq!(world.stacks[0].path_mtu(world.now, to.ip()), mtu);
+        }
+    }
+}
+
+/// Where the addresses and ports of a frame begin, and end, with each IP version.
+const ENDS: [(usize, usize); 2] = [(26, 38), (22, 58)];
+
+#[test]
+fn only_who_gets_a_datagram_knows_that_nobody_listens() {
+    for ((own, to, _), (start, end)) in each_version().into_iter().zip(ENDS) {
+        let cases = [
+            (by_gateway(), GATEWAY, true),
+            (by_gateway(), NEIGHBOUR, false),
+            // Station 2 is a neighbour itself.
+            (World::new(FAIR, 1), mac(2), true),
+            (World::new(FAIR, 1), NEIGHBOUR, false),
+        ];
+        for (mut world, station, believed) in cases {
+            world.record = true;
+            // Somebody listens there.
+            world.stacks[1].udp_bind(world.now, to).unwrap();
+            let client = world.stacks[0].udp_bind(world.now, own).unwrap();
+            send_long(&mut world, client, to);
+            let sent = long_frame(&world);
+            // Nothing was sent from or to there.
+            for at in start..end {
+                let mut of_another = sent.clone();
+                of_another[at] ^= 1;
+                hear(&mut world, &port_unreachable(&of_another, station));
+                assert_eq!(world.stacks[0].next_event(), None, "byte {at}");
+            }
+            hear(&mut world, &port_unreachable(&sent, station));
+            let told = world.stacks[0].next_event();
+            assert_eq!(told, believed.then_some(Event::DatagramRefused(client, to)));
         }
     }
 }
@@ -214,10 +256,33 @@ fn a_way_that_takes_less_is_learnt() {
         got.len() == 10_000
     });
     world.limit = Some(14 + 700);
-    world.write(0, near, &[2; 10_000]);
+    let pass = |world: &mut World, got: &mut Vec<u8>| {
+        let before = got.len();
+        world.longest = 0;
+        world.write(0, near, &[2; 10_000]);
+        world.run_until(SOON, |world| {
+            world.read(1, far, got);
+            got.len() == before + 10_000
+        });
+        world.longest
+    };
+    assert_eq!(pass(&mut world, &mut got), 14 + 700);
+    // The way may have changed, some time later.
+    world.limit = None;
+    world.pass(Duration::from_secs(590));
+    assert_eq!(pass(&mut world, &mut got), 14 + 700);
+    world.pass(Duration::from_secs(10));
+    assert_eq!(pass(&mut world, &mut got), 14 + 1500);
+    // And has not, as it turns out.
+    world.limit = Some(14 + 700);
+    world.seen.clear();
+    world.write(0, near, &[3; 10_000]);
+    world.poll();
+    let sent = long_frame(&world);
+    hear(&mut world, &too_big(&sent, 700, GATEWAY));
     world.run_until(SOON, |world| {
         world.read(1, far, &mut got);
-        got.len() == 20_000
+        got.len() == 50_000
     });
 }
 
@@ -240,6 +305,60 @@ fn only_the_router_of_a_segment_knows_its_way() {
         hear(&mut world, &too_big(&sent, 700, station));
         assert_goes_in_full_segments(&mut world, near, far);
     }
+}
+
+#[test]
+fn a_second_router_of_the_gateway_is_believed_once_it_passed_something_on() {
+    // It answers with one address and sends from the other (VRRP).
+    const OTHER: MacAddr = mac(3);
+    let [(own, to, shorter), _] = each_version();
+    // Who begins a connection may be a neighbour, which pretends to be far away.
+    let cases = [(0, Some(OTHER), true), (0, None, false), (1, Some(OTHER), false)];
+    for (begins, sends_as, believed) in cases {
+        let mut world = by_gateway();
+        world.sends_as = sends_as;
+        let listens = 1 - begins;
+        let at = [SocketAddr::from((ipv4(1), 80)), (ipv4(2), 80).into()][listens];
+        let listener = world.listen(listens, at);
+        let near = world.connect(begins, at);
+        let mut far = None;
+        world.run_until(SOON, |world| {
+            far = far.or(world.stacks[listens].accept(listener).unwrap());
+            far.is_some() && world.stacks[begins].writable(near) > 0
+        });
+        for (from, id) in [(begins, near), (listens, far.unwrap())] {
+            world.write(from, id, &[1; 1000]);
+            world.run_until(SOON, |world| world.stacks[from].unacknowledged(id) == 0);
+        }
+        world.record = true;
+        let client = world.stacks[0].udp_bind(world.now, own).unwrap();
+        send_long(&mut world, client, to);
+        let sent = long_frame(&world);
+        hear(&mut world, &too_big(&sent, shorter, OTHER));
+        let mtu = if believed { shorter } else { 1500 };
+        assert_eq!(world.stacks[0].path_mtu(world.now, to.ip()), mtu);
+    }
+}
+
+#[test]
+fn a_neighbour_that_speaks_for_the_peer_hears_no_numbers() {
+    let mut world = by_gateway();
+    world.record = true;
+    let (near, _, _) = connected(&mut world);
+    world.run_until(SOON, |world| world.stacks[0].unacknowledged(near) == 0);
+    let is_tcp = |(from, frame): &&(usize, Vec<u8>)| *from == 1 && frame[12..14] == [8, 0];
+    let (_, mut guessed) = world.seen.iter().rfind(is_tcp).unwrap().clone();
+    guessed[6..12].copy_from_slice(&NEIGHBOUR.0);
+    guessed[38] ^= 0x80;
+    let checksum = Checksum::Partial { start: 34, offset: 16 };
+    let offload = VirtioNetHeader { checksum, segmentation: None };
+    // At once, or not much later.
+    world.stacks[0].receive(world.now, &guessed, offload, &mut world.ends[0]);
+    world.seen.clear();
+    world.pass(Duration::from_secs(2));
+    let answers: Vec<_> = world.seen.iter().filter(|(from, _)| *from == 0).collect();
+    assert!(!answers.is_empty(), "what is not expected is answered");
+    assert!(answers.iter().all(|(_, frame)| frame[..6] == GATEWAY.0));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::fragment::{Identifications, Reassembly};
 use crate::link::Link;
 use crate::names::Names;
 use crate::neighbour::{Due, Neighbours};
+use crate::routers::Routers;
 use crate::tcp::{ConnectionId, ListenerId, Tcp};
 use crate::timers::{Timers, Whose};
 use crate::udp::{Received, Udp, UdpId};
@@ -36,6 +37,7 @@ pub struct Stack {
     responder: Gateway,
     answers_echo: bool,
     neighbours: Neighbours,
+    routers: Routers,
     timers: Timers,
     tcp: Tcp,
     udp: Udp,
@@ -55,6 +57,7 @@ macro_rules! parts {
                 clock: $stack.clock,
                 config: &$stack.config,
                 neighbours: &mut $stack.neighbours,
+                routers: &mut $stack.routers,
                 timers: &mut $stack.timers,
                 identifications: &mut $stack.identifications,
                 counters: &mut $stack.counters,
@@ -79,6 +82,7 @@ impl Stack {
             responder: Gateway::host(addressing.mac, ipv4, ipv6),
             answers_echo: true,
             neighbours: Neighbours::default(),
+            routers: Routers::default(),
             timers: Timers::default(),
             tcp: Tcp::new(&config),
             udp: Udp::default(),

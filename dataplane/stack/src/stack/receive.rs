@@ -121,13 +121,15 @@ impl Stack {
         }
         if let Some(report) = icmp::report(packet).filter(|_| ours) {
             let (mut env, tcp, udp) = parts!(self, now);
+            let (remote, station) = (report.remote.ip(), packet.src_mac);
             let of_the_way = matches!(report.complaint, Complaint::TooBig(_));
-            if of_the_way && !env.is_router_to(report.remote.ip(), packet.src_mac) {
+            if of_the_way && !env.is_router_to(remote, station) {
                 return;
             }
             match report.protocol {
+                // Who knows the segment's number is believed to be on its way.
                 Protocol::TCP => tcp.complain(&report, &mut env),
-                Protocol::UDP => udp.complain(&report, &env),
+                Protocol::UDP if env.is_next_hop_to(remote, station) => udp.complain(&report, &env),
                 _ => {}
             }
         }

@@ -66,12 +66,17 @@ pub(super) struct Connection {
     pub(super) flow: Flow,
     pub(super) route: Route,
     pub(super) holder: Holder,
+    /// We began it.
+    ours: bool,
     /// The state when it was last looked at.
     pub(super) state: State,
     /// Data of a segment on the wire, as the peer and the way allow.
     pub(super) mss: usize,
+    /// The same as the peer and the own network allow.
+    full_mss: usize,
+    /// Until when a router is believed that the way takes less.
+    shorter_until: Option<Instant>,
     own_mss: u16,
-    mtu: usize,
     pub(super) ready: Ready,
     pub(super) announced: bool,
     pub(super) dirty: bool,
@@ -127,13 +132,9 @@ impl Connection {
     ) -> Self {
         let headers = ip_len(flow.remote.ip()) + super::segment::HEADER_LEN;
         let wire_mtu = usize::from(config.addressing.mtu);
-        // smoltcp is made to believe that a neighbour takes large segments, which are whole or cut on the
-        // way; towards what is far, its congestion control needs to know the real size.
-        let mtu = if matches!(route, Route::OnLink(_)) { LONGEST } else { wire_mtu };
         let mut interface_config = InterfaceConfig::new(HardwareAddress::Ip);
         interface_config.random_seed = seed;
-        let mut nowhere = Nowhere(mtu);
-        let mut interface = Interface::new(interface_config, &mut nowhere, now);
+        let mut interface = Interface::new(interface_config, &mut Nowhere, now);
         let bits = if flow.local.is_ipv4() { 32 } else { 128 };
         interface.update_ip_addrs(|addresses| {
             // The list of a new interface is empty.
@@ -151,10 +152,12 @@ impl Connection {
             flow,
             route,
             holder,
+            ours: false,
             state: State::Closed,
             mss: own_mss.min(DEFAULT_MSS),
+            full_mss: own_mss.min(DEFAULT_MSS),
+            shorter_until: None,
             own_mss: crate::headers::low16(own_mss),
-            mtu,
             ready: Ready::empty(),
             announced: false,
             dirty: false,
@@ -216,19 +219,27 @@ impl Connection {
             IpEndpoint::from(self.flow.local),
         );
         self.state = State::SynSent;
+        self.ours = true;
         outcome.is_ok()
     }
 
-    /// Hears from the peer, or a router, what the way takes.
+    /// Hears from the peer what it takes.
     pub(super) fn limit_mss(&mut self, peer: Option<u16>) {
         let peer = peer.filter(|&mss| mss != 0).map_or(DEFAULT_MSS, usize::from);
-        self.mss = peer.clamp(LEAST_MSS, usize::from(self.own_mss).max(LEAST_MSS));
+        self.full_mss = peer.clamp(LEAST_MSS, usize::from(self.own_mss).max(LEAST_MSS));
+        self.mss = self.full_mss;
+        self.shorter_until = None;
     }
 
-    /// The MSS that smoltcp is made to believe the peer has; `None` for the peer's own.
-    pub(super) fn assumed_mss(&self) -> Option<u16> {
+    /// The MSS that smoltcp is made to believe the peer has: of a neighbour, that it takes large segments; otherwise
+    /// what is the least of both sides.
+    pub(super) fn assumed_mss(&self) -> u16 {
         let headers = ip_len(self.flow.remote.ip()) + super::segment::HEADER_LEN;
-        matches!(self.route, Route::OnLink(_)).then(|| crate::headers::low16(LONGEST - headers))
+        let mss = match self.route {
+            Route::OnLink(_) => LONGEST - headers,
+            Route::Gateway(_) => self.full_mss,
+        };
+        crate::headers::low16(mss)
     }
 
     /// Hears how much the peer takes; `header` is the TCP header of its segment.
@@ -262,12 +273,34 @@ impl Connection {
         sequence.wrapping_sub(acknowledged) < sent.end.wrapping_sub(acknowledged)
     }
 
-    /// A packet of the way `mtu` bytes long would not pass: shorter segments from now on.
-    pub(super) fn shorten(&mut self, mtu: u16) {
+    /// Whether only somebody on the way can bring this: it acknowledges what was just sent and has the number that is
+    /// expected, which others could only guess. Of connections that the peer began, a neighbour may be the peer.
+    pub(super) fn is_of_the_way(&self, segment: &Segment) -> bool {
+        if !self.ours {
+            return false;
+        }
+        let expected = self.last_sent.is_some_and(|last| last.expected == segment.seq);
+        let known = !segment.is_syn() && !segment.is_rst() && segment.is_ack();
+        expected && known && self.is_in_flight(segment.ack.wrapping_sub(1))
+    }
+
+    /// A packet that is longer than `mtu` bytes does not pass the way: shorter segments until then.
+    pub(super) fn shorten(&mut self, mtu: u16, until: Instant) {
         let headers = ip_len(self.flow.remote.ip()) + super::segment::HEADER_LEN;
         let mss = usize::from(mtu.max(least(self.flow.remote.ip()))) - headers;
-        // What smoltcp makes longer than that is cut on its way.
-        self.mss = self.mss.min(mss);
+        if mss < self.mss {
+            // What smoltcp makes longer than that is cut on its way.
+            self.mss = mss;
+            self.shorter_until = Some(until);
+        }
+    }
+
+    /// Longer segments may pass again: routers may take another way by now (RFC 1191, 6.3; RFC 8201, 4).
+    pub(super) fn forget_the_way(&mut self, now: Instant) {
+        if self.shorter_until.is_some_and(|until| until <= now) {
+            self.mss = self.full_mss;
+            self.shorter_until = None;
+        }
     }
 
     /// Ends our stream after what is queued.
@@ -307,7 +340,6 @@ impl Connection {
             own_mss: self.own_mss,
             end: self.last_sent.map(|last| last.end),
             edge: self.offer.edge(),
-            mtu: self.mtu,
         }
     }
 
@@ -358,7 +390,7 @@ impl Connection {
 }
 
 /// What a new interface asks for its capabilities.
-struct Nowhere(usize);
+struct Nowhere;
 
 impl smoltcp::phy::Device for Nowhere {
     type RxToken<'a> = NoToken;
@@ -373,7 +405,7 @@ impl smoltcp::phy::Device for Nowhere {
     }
 
     fn capabilities(&self) -> smoltcp::phy::DeviceCapabilities {
-        capabilities(self.0)
+        capabilities()
     }
 }
 

@@ -39,8 +39,6 @@ pub(super) struct Path {
     pub(super) end: Option<u32>,
     /// The first sequence number that the peer does not take.
     pub(super) edge: Option<u32>,
-    /// Longest IP packet that smoltcp makes.
-    pub(super) mtu: usize,
 }
 
 impl Path {
@@ -111,22 +109,26 @@ impl<L: Link> phy::Device for Device<'_, L> {
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        capabilities(self.path.mtu)
+        capabilities()
     }
 }
 
 /// Checksums of received packets were checked before, those of sent ones are left open, but for the
 /// IPv4 header's.
-pub(super) fn capabilities(mtu: usize) -> DeviceCapabilities {
+///
+/// smoltcp makes packets of up to [`LONGEST`] bytes, which are whole or cut on the way. What the peer takes in one segment
+/// it hears from the peer's SYN, where [`Connection::assumed_mss`](super::connection::Connection::assumed_mss) stands:
+/// towards what is far, its congestion control needs to know the real size, and makes many segments at once all the same.
+/// That is not said of the network, since smoltcp 0.14 drops packets of IPv6 that are longer than the network takes.
+pub(super) fn capabilities() -> DeviceCapabilities {
     let mut checksum = ChecksumCapabilities::ignored();
     checksum.ipv4 = phy::Checksum::Tx;
     let mut capabilities = DeviceCapabilities::default();
     capabilities.medium = Medium::Ip;
-    capabilities.max_transmission_unit = mtu;
+    capabilities.max_transmission_unit = LONGEST;
     capabilities.checksum = checksum;
-    // Towards peers that were not made to look large, smoltcp knows the real size of segments and may make
-    // many at once all the same. In smoltcp 0.14 only for IPv4: it drops such packets of IPv6.
     capabilities.segmentation.tcpv4 = NonZeroUsize::new(LONGEST);
+    capabilities.segmentation.tcpv6 = NonZeroUsize::new(LONGEST);
     capabilities
 }
 

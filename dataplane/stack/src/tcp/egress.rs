@@ -48,6 +48,7 @@ impl Tcp {
         let timeout = connection.timeout(env.config);
         connection.socket_mut().set_timeout(timeout);
         connection.lost_since = None;
+        connection.forget_the_way(env.now);
         let mut path = connection.path(
             env.config.addressing.mac,
             mac,

@@ -1,6 +1,7 @@
 //! Segments that come in.
 
 use dataplane::packet::EtherType;
+use smoltcp::socket::tcp::State;
 
 use super::connection::{Connection, Handshake, Holder};
 use super::segment::{Control, Flow, SEQ, Segment, mss_option};
@@ -8,11 +9,12 @@ use super::settle::Cause;
 use super::time_wait::Verdict;
 use super::{ConnectionId, ListenerId, Tcp};
 use crate::StackError;
+use crate::config::Route;
 use crate::environment::Environment;
 use crate::headers::ip_len;
 use crate::icmp::{Complaint, Report};
 use crate::link::Link;
-use crate::neighbour::{EVERYBODY, Known};
+use crate::neighbour::{EVERYBODY, Known, Neighbour};
 use crate::packet::Packet;
 
 impl Tcp {
@@ -135,27 +137,38 @@ impl Tcp {
         }
         let mut bytes = packet.bytes;
         let header = &packet.payload()[..segment.header_len];
+        let is_of_the_way = connection.is_of_the_way(segment);
         connection.note_offer(segment, header);
         if segment.is_syn() {
             let option = mss_option(header);
             connection.limit_mss(option.map(|at| u16::from_be_bytes([header[at], header[at + 1]])));
-            if let (Some(at), Some(assumed)) = (option, connection.assumed_mss()) {
-                bytes = patched(&mut self.scratch, packet, at, &assumed.to_be_bytes());
+            if let Some(at) = option {
+                let assumed = connection.assumed_mss().to_be_bytes();
+                bytes = patched(&mut self.scratch, packet, at, &assumed);
             }
         }
         if let Some(seq) = connection.seq_at_closed_window(segment) {
             bytes = patched(&mut self.scratch, packet, SEQ, &seq.to_be_bytes());
         }
         connection.heard_from = Some(packet.src_mac);
-        // Answers go back where the question came from; what is sent later looks the neighbour up.
+        // Answers to who wants a connection go back where the question came from. Later they go where everything goes:
+        // a neighbour that asks in the name of the peer must not hear the numbers of the connection.
         let hop = connection.route.next_hop();
-        let (tag, neighbour) = match env.neighbours.peek(hop) {
-            Known::Yes(neighbour, mac) if mac == packet.src_mac => {
-                (neighbour.tag(), Some(neighbour))
+        let is_new = matches!(connection.state, State::Listen | State::SynReceived);
+        let (mac, neighbour) = match env.neighbours.peek(hop) {
+            Known::Yes(neighbour, mac) if mac == packet.src_mac || !is_new => {
+                (mac, Some(neighbour))
             }
-            _ => (EVERYBODY, None),
+            _ => (packet.src_mac, None),
         };
-        let path = connection.path(env.config.addressing.mac, packet.src_mac, tag);
+        if is_of_the_way
+            && mac != packet.src_mac
+            && let Route::Gateway(gateway) = connection.route
+        {
+            env.routers.note(gateway, packet.src_mac, env.now);
+        }
+        let tag = neighbour.map_or(EVERYBODY, Neighbour::tag);
+        let path = connection.path(env.config.addressing.mac, mac, tag);
         let sent = connection.ingress(env.smoltcp_now(), bytes, &path, link);
         env.counters.frames_out += u64::from(sent.frames);
         if let Some(neighbour) = neighbour {
@@ -169,7 +182,7 @@ impl Tcp {
     /// Decides whether what smoltcp has to say is said with the next poll or may wait for more.
     fn plan_answer(&mut self, id: ConnectionId, env: &mut Environment<'_>) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let may_wait = connection.state == smoltcp::socket::tcp::State::Established
+        let may_wait = connection.state == State::Established
             && connection.socket().send_queue() == 0
             && connection.unacknowledged < 2 * connection.mss;
         if !may_wait {
@@ -190,11 +203,9 @@ impl Tcp {
             return;
         }
         match report.complaint {
-            Complaint::TooBig(mtu) => connection.shorten(mtu),
+            Complaint::TooBig(mtu) => connection.shorten(mtu, env.now + env.config.path_timeout),
             // Later it is a soft error (RFC 1122, 4.2.3.9): the way may come back.
-            Complaint::Port | Complaint::Unreachable
-                if connection.state == smoltcp::socket::tcp::State::SynSent =>
-            {
+            Complaint::Port | Complaint::Unreachable if connection.state == State::SynSent => {
                 let port = report.complaint == Complaint::Port;
                 let error = if port { StackError::Refused } else { StackError::Unreachable };
                 self.fail(id, error, env);

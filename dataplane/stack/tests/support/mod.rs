@@ -126,6 +126,8 @@ pub(crate) struct World {
     pub(crate) limit: Option<usize>,
     /// Bytes of the longest frame that was on the wire.
     pub(crate) longest: usize,
+    /// The other station that 2 is, from which its frames come.
+    pub(crate) sends_as: Option<MacAddr>,
     /// Neighbour discovery is subject to the weather as well.
     pub(crate) deaf: bool,
     flying: BinaryHeap<Reverse<Flying>>,
@@ -150,6 +152,7 @@ impl World {
             record: false,
             limit: None,
             longest: 0,
+            sends_as: None,
             deaf: false,
             flying: BinaryHeap::new(),
             order: 0,
@@ -162,9 +165,15 @@ impl World {
         for from in 0..2 {
             let next = self.stacks[from].poll(self.now, &mut self.ends[from]);
             self.next[from] = next.at;
-            while let Some((frame, offload)) = self.ends[from].out.pop_front() {
+            while let Some((mut frame, offload)) = self.ends[from].out.pop_front() {
+                if let Some(station) = self.sends_as.filter(|_| from == 1) {
+                    frame[6..12].copy_from_slice(&station.0);
+                }
                 if self.record {
                     self.seen.push((from, frame.clone()));
+                }
+                if self.sends_as.is_some_and(|station| frame[..6] == station.0) {
+                    frame[..6].copy_from_slice(&mac(2).0);
                 }
                 for (frame, offload) in self.on_the_wire(frame, offload) {
                     self.launch(1 - from, &frame, offload);
