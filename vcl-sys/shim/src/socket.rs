@@ -13,11 +13,10 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use session::wire::SessionInfo;
 use session::{Closed, Stream};
-use shm::Mapping;
 
 use crate::hidden::Hidden;
 use crate::locals::OwnLocal;
-use crate::memory;
+use crate::memory::{self, Memory};
 use crate::options::{Options, Touched};
 use crate::sync::SpinLock;
 use crate::{epoll, sleepers};
@@ -307,18 +306,18 @@ impl Drop for Link {
 /// An established session.
 pub(crate) struct Session {
     pub(crate) info: SessionInfo,
-    mapping: Arc<Mapping>,
+    memory: Arc<Memory>,
     local: OwnLocal,
 }
 
 impl Session {
     /// Takes the memory of a session that the broker announced.
     pub(crate) fn open(info: SessionInfo, memory: &OwnedFd, adopt: bool) -> Result<Self, Errno> {
-        let mapping = memory::open(info.memory, memory, info.place)?;
-        Stream::check_header(&mapping, info.place).map_err(|_| Errno::PROTO)?;
-        let session = Self { info, mapping, local: OwnLocal::new()? };
+        let memory = memory::open(info.memory, memory, info.place)?;
+        Stream::check_header(memory.mapping(), info.place).map_err(|_| Errno::PROTO)?;
+        let session = Self { info, memory, local: OwnLocal::new()? };
         // It may have been mapped for another session, which may have said another length.
-        Stream::new(&session.mapping, &session.local, info.side, info.place)
+        Stream::new(session.memory.mapping(), &session.local, info.side, info.place)
             .map_err(|_| Errno::PROTO)?;
         if adopt {
             session.stream().adopt_positions().map_err(|_| Errno::PROTO)?;
@@ -329,7 +328,7 @@ impl Session {
     /// The view of this side.
     #[inline]
     pub(crate) fn stream(&self) -> Stream<'_> {
-        Stream::new(&self.mapping, &self.local, self.info.side, self.info.place)
+        Stream::new(self.memory.mapping(), &self.local, self.info.side, self.info.place)
             .expect("`open` checked the length")
     }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::memory::Deserted;
 use super::thread::Shared;
 
 /// Between looks while sessions are being made, and while there are some.
@@ -65,11 +66,12 @@ pub(super) fn run(shared: &Arc<Shared>, mut thread: JoinHandle<()>) {
                 Err(error) => tracing::error!(%error, "the broker cannot go on"),
             }
         }
-        let (places, pooled, waiting, made_now) = shared.with(|state| {
-            let pooled = state.pool.tidy();
+        let (places, (given_up, pooled), waiting, made_now) = shared.with(|state| {
+            let tidied = state.pool.tidy(&state.maker);
             let waiting = !state.waiting.is_empty() || !state.stack_doors.is_empty();
-            (state.registry.places(), pooled, waiting, state.made)
+            (state.registry.places(), tidied, waiting, state.made)
         });
+        given_up.into_iter().for_each(Deserted::empty);
         let fresh = usize::try_from(made_now - made).unwrap_or(usize::MAX);
         let share = if limit == Some(WHILE_BUSY) { BUSY_SHARE } else { IDLE_SHARE };
         let count = fresh.saturating_mul(PER_MADE).saturating_add((places / share).max(LEAST));

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, flock, openat};
 
 use crate::layout::{Glance, HEADER_BYTES, Place, RingSize, fresh, glance};
 
@@ -86,12 +86,42 @@ impl Maker {
         Ok(lent)
     }
 
+    /// A memory that is deserted and will not be used anew; to be emptied. `None` when no descriptor is left for that.
+    pub(super) fn give_up(&self, memory: &Memory) -> Option<Deserted> {
+        let file = self.open_again(memory.file.as_fd(), OFlags::RDWR).ok()?;
+        let bytes = memory.ring_size.memory_bytes() as u64 * u64::from(memory.places);
+        Some(Deserted { file, bytes })
+    }
+
     /// Another open file description of the same file.
     fn open_again(&self, file: BorrowedFd<'_>, access: OFlags) -> rustix::io::Result<OwnedFd> {
         let mut name = String::with_capacity(12);
         // Writing to a string cannot fail.
         let _ = write!(name, "{}", file.as_raw_fd());
         openat(&self.descriptors, name, access | OFlags::CLOEXEC, Mode::empty())
+    }
+}
+
+/// A memory that is not used any more. Programs may have it mapped without sessions there.
+#[derive(Debug)]
+pub(super) struct Deserted {
+    file: OwnedFd,
+    bytes: u64,
+}
+
+impl Deserted {
+    #[cfg(test)]
+    pub(super) const fn file(&self) -> &OwnedFd {
+        &self.file
+    }
+
+    /// Frees its pages.
+    pub(super) fn empty(self) {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if let Err(error) = rustix::fs::fallocate(&self.file, flags, 0, self.bytes) {
+            // It is freed when the last program forgets it.
+            tracing::debug!(%error, "the memory of past sessions cannot be emptied");
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use super::memory::{Kept, Maker, Memory};
+use super::memory::{Deserted, Kept, Maker, Memory};
 use crate::broker::core::{EndpointKey, ListenerId};
 use crate::layout::RingSize;
 
@@ -83,19 +83,25 @@ impl Pool {
         own[at].take(maker)
     }
 
-    /// Frees what was not used since the last time and is deserted; answers whether something is left.
-    pub(super) fn tidy(&mut self) -> bool {
+    /// Gives up what was not used since the last time and is deserted, which is to be emptied; answers also whether
+    /// something is left.
+    pub(super) fn tidy(&mut self, maker: &Maker) -> (Vec<Deserted>, bool) {
+        let mut given_up = Vec::new();
         self.0.retain(|_, own| {
             own.retain_mut(|shared| {
                 if std::mem::take(&mut shared.used) {
                     return true;
                 }
                 shared.lent = None;
-                !shared.memory.is_deserted()
+                let deserted = shared.memory.is_deserted();
+                if deserted {
+                    given_up.extend(maker.give_up(&shared.memory));
+                }
+                !deserted
             });
             !own.is_empty()
         });
-        !self.0.is_empty()
+        (given_up, !self.0.is_empty())
     }
 
     /// Lets go of all locks, so that what is deserted can be seen.
@@ -168,6 +174,13 @@ mod tests {
             Self { maker: Maker::new().expect("/proc is there"), pool: Pool::default() }
         }
 
+        /// Whether something is left.
+        fn tidy(&mut self) -> bool {
+            let (given_up, left) = self.pool.tidy(&self.maker);
+            given_up.into_iter().for_each(Deserted::empty);
+            left
+        }
+
         fn place(&mut self, ring_size: RingSize) -> (Kept, Arc<OwnedFd>) {
             self.pool.place(&mut self.maker, CLIENT, BY, ring_size).expect("memory")
         }
@@ -219,13 +232,18 @@ mod tests {
     fn what_is_not_used_is_freed_and_what_is_held_can_be_lent_again() {
         let mut bench = Bench::new();
         let (held, lent) = bench.place(RingSize::DEFAULT);
-        assert!(bench.pool.tidy() && bench.pool.tidy(), "a program has it");
+        assert!(bench.tidy() && bench.tidy(), "a program has it");
         let (again, _) = bench.place(RingSize::DEFAULT);
         assert_eq!((again.name(), again.place.index()), (held.name(), 1));
+        // A program has it mapped, and no session there.
+        let mapped = bench.maker.give_up(held.memory()).expect("a descriptor is left");
+        let pages = || rustix::fs::fstat(mapped.file()).expect("it is open").st_blocks;
         drop(lent);
-        assert!(bench.pool.tidy(), "it was used since the last time");
+        assert!(bench.tidy(), "it was used since the last time");
+        assert!(pages() > 0);
         assert!(
-            !bench.pool.tidy()
+            !bench.tidy()
+                && pages() == 0
                 && held.is_over(false, &mut Seen::default())
                 && again.is_over(false, &mut Seen::default())
         );
@@ -248,6 +266,6 @@ mod tests {
         }
         assert_eq!(bench.pool.0[&CLIENT].len(), MOST);
         bench.pool.forget(CLIENT);
-        assert!(!bench.pool.tidy());
+        assert!(!bench.tidy());
     }
 }
