@@ -90,22 +90,28 @@ pub(crate) fn hosts_that_are_made_where_others_were_are_reached_and_so_are_those
 ) {
     let before = inventory(scene);
     let engine = fresh(scene);
+    let others = [2, 3, 4].map(network);
     let network = hosted(1);
     engine.create_network(&network).unwrap();
     let [stays, first, second] = [2, 3, 4].map(|number| hosted_endpoint(number, &network));
     engine.create_endpoint(&stays).unwrap();
-    for goes in [&first, &second, &first] {
+    // The gateway of another network gets the nodes that were free last, those of a loopback; so the next endpoint's
+    // loopback gets those of the pipe, which was the last to send.
+    for (goes, other) in [&first, &second, &first].into_iter().zip(&others) {
         engine.create_endpoint(goes).unwrap();
-        for address in [goes.ipv4.unwrap().addr().to_string(), "10.1.0.2".to_owned()] {
+        for address in ["10.1.0.2".to_owned(), goes.ipv4.unwrap().addr().to_string()] {
             until_it_answers(scene, &address);
         }
         engine.delete_endpoint(&goes.id).unwrap();
+        engine.create_network(other).unwrap();
     }
     engine.delete_endpoint(&stays.id).unwrap();
     engine.create_endpoint(&second).unwrap();
     until_it_answers(scene, "10.1.0.4");
     engine.delete_endpoint(&second.id).unwrap();
-    engine.delete_network(&network.id).unwrap();
+    for network in [&network].into_iter().chain(&others) {
+        engine.delete_network(&network.id).unwrap();
+    }
     assert_eq!(inventory(scene), before);
 }
 
