@@ -91,8 +91,7 @@ fn example(file: &str) -> PathBuf {
 }
 
 fn compose_test(test: impl FnOnce(&mut Lab) -> Result<()>) {
-    // VPP has its own way out, by `--vpp-outside`.
-    if Engine::under_test() == Engine::Embedded {
+    if Engine::Embedded.needed("VPP has a way out of its own, by --vpp-outside") {
         docker_test(&[Need::Compose, Need::SessionPrograms], test);
     }
 }

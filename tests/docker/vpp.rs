@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(15);
 
 /// A test that runs if the suites run on VPP.
 fn vpp_test(test: impl FnOnce(&mut Lab) -> Result<()>) {
-    if Engine::under_test() == Engine::Vpp {
+    if Engine::Vpp.needed("it is about VPP") {
         docker_test(&[], test);
     }
 }

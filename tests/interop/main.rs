@@ -1,5 +1,5 @@
 //! memif against DPDK's `dpdk-testpmd`, both roles, and vhost-user devices against its front end and QEMU's, on
-//! the host and inside Docker containers.
+//! the host and inside Docker containers; and VPP in containers, as a memif client.
 //!
 //! On the host the other end is `kit::peer`, which numbers its frames and checks every byte of what
 //! comes back. In containers both ends are testpmd and the agent's bridge is between them.
@@ -13,6 +13,7 @@ mod published;
 mod spoofing;
 mod verified;
 mod vhost_user;
+mod vpp;
 
 use anyhow::Result;
 use kit::lab::Turn;

@@ -3,6 +3,8 @@
 
 use std::env;
 
+use crate::need;
+
 /// Names the engine.
 const VARIABLE: &str = "DOCKERVPP_TEST_ENGINE";
 
@@ -42,6 +44,16 @@ impl Engine {
             Ok("embedded" | "") | Err(_) => Self::Embedded,
             Ok(other) => panic!("{VARIABLE}={other}: it is `embedded` or `vpp`"),
         }
+    }
+
+    /// Whether the suites run on this one. If not, says `skipped: …` with `why`, and returns `false`: in pipelines too,
+    /// since a test that is of one engine is no part of a run on another.
+    pub fn needed(self, why: &str) -> bool {
+        let met = Self::under_test() == self;
+        if !met {
+            need::skip(&format!("of the engine {} only: {why}", self.name()));
+        }
+        met
     }
 
     /// As in `--engine`.

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::process::run;
-use crate::{docker, need, programs};
+use crate::{docker, need, programs, vpp};
 
 /// Programs of the image [`Image::examples`], by the names of the examples that they are.
 pub const EXAMPLES: [&str; 4] = ["traffic", "ping_responder", "bridge_two", "probe"];
@@ -102,6 +102,21 @@ impl Image {
         }
         let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/../sessions/programs/inside");
         recipe.folder(Path::new(scripts), "/programs", &|_| true)?;
+        recipe.build()
+    }
+
+    /// Busybox, and a VPP that can be a memif client, at its places on the host: that is where it looks for its
+    /// plugins.
+    ///
+    /// # Errors
+    /// When a file is missing, or Docker does not take the image.
+    pub fn vpp(files: &vpp::Files) -> Result<Self> {
+        let mut recipe = Recipe::new("vpp")?;
+        let folder = files.library.with_file_name("vpp_plugins");
+        let plugins = ["memif_plugin.so", "ping_plugin.so"].map(|it| folder.join(it));
+        for path in [&files.daemon, &files.client].into_iter().chain(&plugins) {
+            recipe.program(path, &path.to_string_lossy())?;
+        }
         recipe.build()
     }
 

@@ -154,7 +154,7 @@ pub fn offered(needs: &[Need]) -> bool {
     missing.inspect(|reason| skip(reason)).is_none()
 }
 
-fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     // Past the capture of the test harness, so that a skipped test is seen to be one. A closed
     // standard error is no reason to fail.
     let _ = writeln!(stderr(), "skipped: {reason}");

@@ -16,6 +16,9 @@ use crate::wait;
 /// Names a libvppcom, and by its place a VPP.
 const LIBRARY: &str = "DOCKERVPP_TEST_VCL";
 
+/// Says how many worker threads each VPP has beside its main thread: none unless it is set.
+const WORKERS: &str = "DOCKERVPP_TEST_VPP_WORKERS";
+
 /// Names a folder with VPP's API definitions.
 const DEFINITIONS: &str = "DOCKERVPP_VPP_API_DIR";
 
@@ -236,7 +239,9 @@ fn launch(files: &Files, folder: &Path, options: &VppOptions) -> Result<Process>
 fn startup(folder: &Path, options: &VppOptions) -> String {
     let folder = folder.display();
     let sleep = if options.sleeps { " poll-sleep-usec 100" } else { "" };
-    let cpu = options.main_cpu.map_or_else(String::new, |it| format!("cpu {{ main-core {it} }}\n"));
+    let core = options.main_cpu.map_or_else(String::new, |it| format!(" main-core {it}"));
+    let workers = env::var(WORKERS).map_or_else(|_| String::new(), |it| format!(" workers {it}"));
+    let cpu = format!("cpu {{{core}{workers} }}\n");
     format!(
         "unix {{ nodaemon nosyslog runtime-dir {folder} cli-listen {folder}/cli.sock{sleep} }}\n\
          {cpu}\

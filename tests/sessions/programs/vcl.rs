@@ -14,7 +14,7 @@ use super::stack::{
 
 /// Runs `test` where the agents under test drive VPP.
 fn on_vpp(test: impl FnOnce(&mut Lab) -> Result<()>) {
-    if Engine::under_test() == Engine::Vpp {
+    if Engine::Vpp.needed("tcp=vcl is VPP's own TCP") {
         docker_test(&[Need::SessionPrograms, Need::Vpp], test);
     }
 }
