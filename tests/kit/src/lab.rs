@@ -1,6 +1,5 @@
 //! The frame of a test: one at a time on this machine, a fresh agent, and nothing left behind.
 
-use std::env;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -56,6 +55,9 @@ impl Lab {
     }
 }
 
+/// One for the machine, whatever `TMPDIR` says: who has it takes everything else of the suites for left behind.
+const LOCK: &str = "/tmp/dockervpp-suites.lock";
+
 /// Keeps the suites of this machine apart: of all processes and threads one runs a test.
 #[derive(Debug)]
 pub struct Turn {
@@ -65,9 +67,8 @@ pub struct Turn {
 impl Turn {
     /// Waits for this test's turn, and clears away what a run that was killed left in Docker.
     pub fn take() -> Result<Self> {
-        let path = env::temp_dir().join("dockervpp-suites.lock");
-        let file = File::options().create(true).append(true).open(&path);
-        let file = file.with_context(|| path.display().to_string())?;
+        let file = File::options().create(true).append(true).open(LOCK);
+        let file = file.context(LOCK)?;
         flock(&file, FlockOperation::LockExclusive)?;
         // Suites without Docker take turns too.
         if Need::Docker.missing().is_none() {
