@@ -206,8 +206,15 @@ mod tests {
         for entry in pictures {
             let kept = entry.unwrap().path();
             let name = kept.file_stem().unwrap().to_str().unwrap();
+            // Of a curve's, its own name comes behind that of the result.
+            let (name, curve) = name.split_once('.').map_or((name, None), |it| (it.0, Some(it.1)));
             let result = root.join(format!("bench/results/{name}.json"));
-            let drawn = overview(&store::read(&result).unwrap()).unwrap();
+            let results = store::read(&result).unwrap();
+            let drawn = match curve {
+                Some(curve) => curves(&results).into_iter().find(|it| it.name == curve),
+                None => overview(&results),
+            };
+            let drawn = drawn.unwrap();
             let again = format!("dockervpp-bench report {} --out DIR", result.display());
             assert_eq!(fs::read_to_string(&kept).unwrap(), drawn.svg, "draw it again: {again}");
         }
