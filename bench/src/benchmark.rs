@@ -292,9 +292,9 @@ pub(crate) enum Setup {
     Outside { work: Abroad, joint: Joint },
     /// iperf3 in containers of two hosts, one stream; the link between these takes packets of so many bytes.
     Hosts { overlay: Overlay, link: u16 },
-    /// iperf3 between two containers of one network, with the preload library or without; a third sends them so many
-    /// frames a second that it must not send, or none.
-    Neighbours { shim: bool, hostile: Option<u64> },
+    /// iperf3 between two containers of one network, with the preload library or without; a third sends them
+    /// what it must not send, or nothing.
+    Neighbours { shim: bool, hostile: bool },
     /// A program of this suite over stream sockets.
     Sockets { joint: Joint, load: SocketLoad },
     /// Two threads copying through one ring in shared memory.

@@ -3,9 +3,6 @@
 use super::single;
 use crate::benchmark::{Benchmark, Bound, Metric, Setup, Suite};
 
-/// Frames a second.
-const HOSTILE: u64 = 100_000;
-
 const DISTURBED_SESSION: &str = "dockervpp sessions, disturbed";
 const SESSION: &str = "dockervpp sessions, undisturbed";
 const DISTURBED_TAP: &str = "dockervpp, TAP, disturbed";
@@ -19,10 +16,10 @@ pub(super) fn all() -> Vec<Benchmark> {
     let setup = |shim, hostile| Setup::Neighbours { shim, hostile };
     vec![
         single("disturbed-stream", Metric::GigabitsPerSecond, Suite::Quick, about)
-            .subject(DISTURBED_SESSION, setup(true, Some(HOSTILE)))
-            .peer(SESSION, setup(true, None))
-            .subject(DISTURBED_TAP, setup(false, Some(HOSTILE)))
-            .peer(TAP, setup(false, None))
+            .subject(DISTURBED_SESSION, setup(true, true))
+            .peer(SESSION, setup(true, false))
+            .subject(DISTURBED_TAP, setup(false, true))
+            .peer(TAP, setup(false, false))
             .ratio(DISTURBED_SESSION, SESSION, Bound::AtLeast(0.9))
             .ratio(DISTURBED_TAP, TAP, Bound::AtLeast(0.9)),
     ]

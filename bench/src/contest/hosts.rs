@@ -62,9 +62,7 @@ impl Hosts {
             }
             raise(container, "eth0", &format!("{}/{PREFIX}", CONTAINERS[at]))?;
         }
-        let line = server_command(Work::Stream);
-        let mut server = program(overlay, &containers[0], cores.first, line)?;
-        let server = Process::start("the server", &mut server)?;
+        let server = serve_streams(overlay, &containers[0], cores.first)?;
         let contestant =
             Self { overlay, cores, _server: server, containers, agents, _underlay: hosts };
         wait::until_ok(LIMIT, "the server answers", || contestant.drive(Duration::from_secs(1)))?;
@@ -73,10 +71,7 @@ impl Hosts {
 
     /// Has the client work for about `length`; gigabits per second.
     fn drive(&self, length: Duration) -> Result<f64> {
-        let line = client_command(Work::Stream, &CONTAINERS[0].to_string(), length);
-        let line: Vec<&str> = line.iter().map(String::as_str).collect();
-        let mut client = program(self.overlay, &self.containers[1], self.cores.second, &line)?;
-        iperf3_gigabits(&run(&mut client)?)
+        stream(self.overlay, &self.containers[1], self.cores.second, CONTAINERS[0], length)
     }
 
     /// CPU seconds that the agents have used so far.
@@ -150,13 +145,27 @@ fn bridge(mtu: &str, host: &Named, container: &Named, at: usize) -> Result<()> {
     host.ip(&["link", "set", "br0", "up"])
 }
 
-/// A program in a container, on one CPU, with the preload library if it is to have it.
-pub(super) fn program(
+/// Starts iperf3's server in a container, on one CPU.
+pub(super) fn serve_streams(overlay: Overlay, container: &Named, cpu: usize) -> Result<Process> {
+    let mut server = program(overlay, container, cpu, server_command(Work::Stream))?;
+    Process::start("the server", &mut server)
+}
+
+/// Has iperf3 in a container, on one CPU, send to a server for about `length`; gigabits per second.
+pub(super) fn stream(
     overlay: Overlay,
     container: &Named,
     cpu: usize,
-    line: &[&str],
-) -> Result<Command> {
+    server: Ipv4Addr,
+    length: Duration,
+) -> Result<f64> {
+    let line = client_command(Work::Stream, &server.to_string(), length);
+    let line: Vec<&str> = line.iter().map(String::as_str).collect();
+    iperf3_gigabits(&run(&mut program(overlay, container, cpu, &line)?)?)
+}
+
+/// A program in a container, on one CPU, with the preload library if it is to have it.
+fn program(overlay: Overlay, container: &Named, cpu: usize, line: &[&str]) -> Result<Command> {
     let cpu = cpu.to_string();
     let mut command = container.command("taskset", &[&["-c", &cpu], line].concat());
     if matches!(overlay, Overlay::Ours { shim: true, .. }) {

@@ -212,7 +212,7 @@ impl Setup {
                 Attachment::Ours(_) => None,
             },
             Self::Hosts { overlay: Overlay::Kernel, .. } => Some(PeerKind::KernelVxlan),
-            Self::Neighbours { hostile: None, .. } => Some(PeerKind::Itself),
+            Self::Neighbours { hostile: false, .. } => Some(PeerKind::Itself),
             Self::MemoryCopy | Self::CacheLine => Some(PeerKind::Memory),
             Self::StackPair => Some(PeerKind::StackPair),
             Self::Absent { peer, .. } => Some(*peer),

@@ -5,18 +5,17 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use dataplane::MacAddr;
 use kit::namespace::Named;
-use kit::process::{Process, run};
+use kit::process::Process;
 use kit::wait;
 use serde_json::Value;
 
 use super::driven::{Attached, Driven, Endpoint};
-use super::hosts::{program, raise};
+use super::hosts::{raise, serve_streams, stream};
 use super::process::Worker;
-use super::reports::iperf3_gigabits;
-use super::work::{client_command, server_command};
 use super::{Contest, Placement, Plan, Sample, count};
-use crate::benchmark::{Overlay, Work};
+use crate::benchmark::Overlay;
 use crate::cores::Cores;
 use crate::worker::{Mischief, Order, Task};
 
@@ -27,8 +26,8 @@ const SUBNET: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 const PREFIX: u8 = 16;
 /// Where packet programs of a container find the memif link.
 const SOCKET: &str = "dockervpp/memif";
-/// What the quiet one would send.
-const AS_OFTEN: u64 = 100_000;
+/// Frames a second that it must not send; the quiet one is awake as often.
+const RATE: u64 = 100_000;
 
 /// The containers: what for, the endpoint's id, and the address.
 const CONTAINERS: [(&str, &str, Ipv4Addr); 3] = [
@@ -53,7 +52,7 @@ pub(super) struct Neighbours {
 
 impl Neighbours {
     /// Makes the network with its containers, and waits until two reach each other and the third has its link.
-    pub(super) fn prepare(shim: bool, hostile: Option<u64>, cores: Cores) -> Result<Self> {
+    pub(super) fn prepare(shim: bool, hostile: bool, cores: Cores) -> Result<Self> {
         let overlay = Overlay::Ours { attach: "auto", shim };
         let host = Named::create("host")?;
         let driven = Driven::start(Some(&host))?;
@@ -68,17 +67,14 @@ impl Neighbours {
             containers.push(container);
             attached.push(there);
         }
-        let mut server =
-            program(overlay, &containers[0], cores.first, server_command(Work::Stream))?;
-        let server = Process::start("the server", &mut server)?;
+        let server = serve_streams(overlay, &containers[0], cores.first)?;
         let task = Task::Disturb {
             socket: SOCKET.to_owned(),
-            mischief: mischief(&attached, hostile.unwrap_or(AS_OFTEN))?,
-            quiet: hostile.is_none(),
+            mischief: mischief(&attached)?,
+            quiet: !hostile,
         };
         let mut worker = Worker::start_in(&containers[2], "the third container", &task)?;
         worker.linked()?;
-        let hostile = hostile.is_some();
         let contestant = Self {
             overlay,
             cores,
@@ -95,10 +91,7 @@ impl Neighbours {
 
     /// Has the client work for about `length`; gigabits per second.
     fn drive(&self, length: Duration) -> Result<f64> {
-        let line = client_command(Work::Stream, &CONTAINERS[0].2.to_string(), length);
-        let line: Vec<&str> = line.iter().map(String::as_str).collect();
-        let mut client = program(self.overlay, &self.containers[1], self.cores.second, &line)?;
-        iperf3_gigabits(&run(&mut client)?)
+        stream(self.overlay, &self.containers[1], self.cores.second, CONTAINERS[0].2, length)
     }
 
     /// What the agent has counted of the third container's frames.
@@ -128,8 +121,8 @@ impl Counted {
     }
 }
 
-fn mischief(attached: &[Attached], rate: u64) -> Result<Mischief> {
-    let mac = |at: usize| parse(&attached[at].mac);
+fn mischief(attached: &[Attached]) -> Result<Mischief> {
+    let mac = |at: usize| attached[at].mac.parse::<MacAddr>().map(|mac| mac.0);
     Ok(Mischief {
         mac: mac(2)?,
         ip: CONTAINERS[2].2,
@@ -137,14 +130,8 @@ fn mischief(attached: &[Attached], rate: u64) -> Result<Mischief> {
         to_ip: CONTAINERS[0].2,
         other_mac: mac(1)?,
         other_ip: CONTAINERS[1].2,
-        rate,
+        rate: RATE,
     })
-}
-
-fn parse(mac: &str) -> Result<[u8; 6]> {
-    let octets = mac.split(':').map(|it| u8::from_str_radix(it, 16));
-    let octets = octets.collect::<Result<Vec<_>, _>>().with_context(|| mac.to_owned())?;
-    octets.try_into().ok().with_context(|| format!("no Ethernet address: {mac}"))
 }
 
 impl Contest for Neighbours {
