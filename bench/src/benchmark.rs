@@ -301,6 +301,8 @@ pub(crate) enum Setup {
     MemoryCopy,
     /// Two threads handing one cache line to and fro.
     CacheLine,
+    /// Two threads handing a frame to and fro through rings without checks.
+    BareRing,
     /// Two TCP stacks of smoltcp's in one process.
     StackPair,
     /// Something that this suite cannot run.

@@ -15,6 +15,7 @@ const BOTH_WAYS: &str = "memif-rs, both ways";
 const PMD_TO_SERVER: &str = "testpmd, client to server";
 const PMD_TO_CLIENT: &str = "testpmd, server to client";
 const LINE: &str = "one cache line, to and fro";
+const RING: &str = "bare rings, to and fro";
 const PMD_BOTH_WAYS: &str = "testpmd flowgen, both ways";
 
 const BRIDGE: &str = "dockervpp bridge domain";
@@ -120,13 +121,16 @@ fn round_trip() -> Benchmark {
         Metric::Microseconds,
         Suite::Quick,
         "One 64-byte frame that two polling processes send back to each other; each copies it out and in. \
-         The mean of all rounds of a run. The bound: two threads on the same CPUs that hand one cache line to and \
-         fro and do nothing else.",
+         The mean of all rounds of a run. The bounds: two threads on the same CPUs that hand one cache line to \
+         and fro and do nothing else, and two that hand a frame to and fro through rings laid out as memif's, without checks.",
     )
     .subject("memif-rs", of(Ours))
     .peer("testpmd", of(Testpmd))
     .peer(LINE, Setup::CacheLine)
+    .peer(RING, Setup::BareRing)
     .ratio("memif-rs", "testpmd", Bound::AtMost(0.5))
+    .shown("memif-rs", RING)
+    .shown("testpmd", RING)
     .shown("memif-rs", LINE)
     .shown("testpmd", LINE)
 }

@@ -1,5 +1,6 @@
 //! How each contestant is run.
 
+mod bounds;
 mod bridge;
 mod containers;
 mod control_group;
@@ -9,7 +10,6 @@ mod endpoints;
 mod frames;
 mod hosts;
 mod idle_agent;
-mod line;
 mod memory;
 mod neighbours;
 mod outside;
@@ -213,7 +213,7 @@ impl Setup {
             },
             Self::Hosts { overlay: Overlay::Kernel, .. } => Some(PeerKind::KernelVxlan),
             Self::Neighbours { hostile: false, .. } => Some(PeerKind::Itself),
-            Self::MemoryCopy | Self::CacheLine => Some(PeerKind::Memory),
+            Self::MemoryCopy | Self::CacheLine | Self::BareRing => Some(PeerKind::Memory),
             Self::StackPair => Some(PeerKind::StackPair),
             Self::Absent { peer, .. } => Some(*peer),
             _ => None,
@@ -297,7 +297,8 @@ impl Setup {
             }
             Self::MemoryCopy => Box::new(memory::MemoryCopy),
             Self::StackPair => Box::new(stack_pair::StackPair),
-            Self::CacheLine => Box::new(line::CacheLine),
+            Self::CacheLine => Box::new(bounds::Bound::CacheLine),
+            Self::BareRing => Box::new(bounds::Bound::BareRing),
             Self::Vcl { work } => Box::new(vcl::Vcl::prepare(work, fixtures.cores)?),
             Self::VclNative => Box::new(vcl_native::VclNative::prepare()?),
             Self::Absent { reason, .. } => anyhow::bail!(reason),

@@ -3,6 +3,7 @@
 //! The parent writes orders, one a line; the worker writes reports, one JSON object a line. When the
 //! parent is gone, so is the worker.
 
+mod bare_ring;
 mod bounce;
 mod bridge;
 mod copy;
@@ -12,6 +13,7 @@ mod load;
 mod mischief;
 mod orders;
 mod pace;
+mod pool;
 mod rest;
 mod sockets;
 mod stack_pair;
@@ -60,6 +62,8 @@ pub(crate) enum Task {
     Copy { into: usize, out: usize },
     /// Hands one cache line to and fro between two threads, each on its CPU.
     Line { first: usize, second: usize },
+    /// Hands a frame to and fro through rings without checks, between two threads.
+    BareRing { first: usize, second: usize },
     /// Sends through two of smoltcp's stacks on one thread.
     StackPair { cpu: usize },
     /// Sends over VPP's VCL.
@@ -206,6 +210,7 @@ pub(crate) fn run(task: &Task) -> Result<()> {
         Task::Disturb { socket, mischief, quiet } => mischief::run(socket, *mischief, *quiet),
         Task::Copy { into, out } => copy::run(*into, *out),
         Task::Line { first, second } => line::run(*first, *second),
+        Task::BareRing { first, second } => bare_ring::run(*first, *second),
         Task::StackPair { cpu } => {
             cores::pin(*cpu)?;
             stack_pair::run()

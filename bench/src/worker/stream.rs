@@ -8,26 +8,20 @@ use memif::{RxQueue, TxQueue};
 
 use super::link::{Idle, establish};
 use super::orders::Meter;
+use super::pool::Pool;
 use super::{End, Tally};
 
 /// Frames between two publications of the ring's index, as in testpmd.
 pub(super) const BATCH: usize = 32;
 
-/// Bytes of a private buffer; larger than any frame here.
-const BUFFER: usize = 65_536;
-/// Bytes of one that is for small frames: a batch of them stays in the cache.
-const SMALL: usize = 2048;
-
-/// Private memory that received frames are copied to: a batch of buffers, used again and again, as
-/// DPDK's packet pool does with its cache.
+/// Private memory that received frames are copied to.
 #[derive(Debug)]
-pub(super) struct Buffers(Vec<Vec<u8>>);
+pub(super) struct Buffers(Pool);
 
 impl Buffers {
     /// For frames of up to `length` bytes.
     pub(super) fn new(length: u32) -> Self {
-        let bytes = if length as usize <= SMALL { SMALL } else { BUFFER };
-        Self(vec![vec![0; bytes]; BATCH])
+        Self(Pool::new(length as usize))
     }
 
     /// Receives at most a batch; whether something was there.
@@ -35,7 +29,7 @@ impl Buffers {
     pub(super) fn receive(&mut self, rx: &mut RxQueue, tally: &mut Tally) -> Result<bool> {
         let batch = rx.batch(BATCH)?;
         for (at, frame) in batch.frames().enumerate() {
-            let buffer = &mut self.0[at % BATCH];
+            let buffer = self.0.buffer_mut(at);
             let length = frame.copy_to(buffer);
             black_box(&mut buffer[..length]);
             tally.received += 1;
@@ -47,20 +41,28 @@ impl Buffers {
 
 /// A batch of frames in private memory, ready to be sent.
 #[derive(Debug)]
-pub(super) struct Source(Vec<Vec<u8>>);
+pub(super) struct Source {
+    pool: Pool,
+    length: usize,
+}
 
 impl Source {
     /// Frames of `length` bytes between two local addresses.
     pub(super) fn new(length: u32, destination: [u8; 6], source: [u8; 6]) -> Self {
-        Self(vec![frame(length, destination, source); BATCH])
+        let frame = frame(length, destination, source);
+        let mut pool = Pool::new(frame.len());
+        for at in 0..BATCH {
+            pool.buffer_mut(at)[..frame.len()].copy_from_slice(&frame);
+        }
+        Self { pool, length: frame.len() }
     }
 
     /// Pushes at most a batch and publishes it; whether there was room for all of it.
     #[inline]
     pub(super) fn send(&self, tx: &mut TxQueue, tally: &mut Tally) -> Result<bool> {
         let mut room = true;
-        for frame in &self.0 {
-            match tx.push(black_box(frame.as_slice())) {
+        for at in 0..BATCH {
+            match tx.push(black_box(&self.pool.buffer(at)[..self.length])) {
                 Ok(()) => tally.sent += 1,
                 Err(TxError::Full) => {
                     room = false;

@@ -60,9 +60,11 @@ impl ClientLayout {
         rings + u64::from(index) * u64::from(self.ring_size.slots()) * self.stride()
     }
 
-    /// Distance between two buffers: their size rounded up to whole cache lines.
+    /// Distance between two buffers: their size rounded up to an odd number of cache lines. A cache finds a line by the low
+    /// bits of its address: first lines of buffers that are a power of two apart would all share a few places of it (two of
+    /// 64 sets at 2048 bytes), and push each other out long before it is full.
     pub(crate) fn stride(self) -> u64 {
-        u64::from(self.buffer_size.bytes()).next_multiple_of(ALIGN)
+        (u64::from(self.buffer_size.bytes()).div_ceil(ALIGN) | 1) * ALIGN
     }
 
     /// Size of the region. A descriptor's offset has 32 bits, so more than 4 GiB cannot be used.
@@ -86,8 +88,25 @@ mod tests {
         assert_eq!(ring_bytes(layout.ring_size), 128 + 256);
         assert_eq!(layout.ring_offset(2), 768);
         assert_eq!(layout.buffers_offset(0), 1152);
-        assert_eq!(layout.buffers_offset(1), 1152 + 16 * 128);
-        assert_eq!(layout.region_bytes(), 1152 + 3 * 16 * 128);
+        assert_eq!(layout.buffers_offset(1), 1152 + 16 * 192);
+        assert_eq!(layout.region_bytes(), 1152 + 3 * 16 * 192);
+    }
+
+    #[test]
+    fn first_lines_of_buffers_spread_over_all_sets_of_a_cache() {
+        for bytes in [64, 65, 1500, 2048, 4096, 9216, u16::MAX] {
+            let layout = ClientLayout {
+                client_to_server: 1,
+                server_to_client: 1,
+                ring_size: RingSize::from_log2(10).expect("in range"),
+                buffer_size: BufferSize::new(bytes).expect("in range"),
+            };
+            assert!(layout.stride() >= u64::from(bytes));
+            let sets = 64;
+            let used: std::collections::HashSet<u64> =
+                (0..sets).map(|slot| slot * layout.stride() / ALIGN % sets).collect();
+            assert_eq!(used.len() as u64, sets, "buffers of {bytes} bytes");
+        }
     }
 
     #[test]

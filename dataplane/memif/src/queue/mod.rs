@@ -6,6 +6,7 @@
 
 mod frame;
 mod guess;
+mod posted;
 mod rx;
 mod state;
 #[cfg(test)]

@@ -213,6 +213,50 @@ fn a_buffer_outside_the_region_is_not_written() {
 }
 
 #[test]
+fn an_empty_buffer_that_changes_after_it_was_loaded_is_used_as_it_was() {
+    let mut pipe = pipe(Sender::Server, layout(3, 64));
+    let ring = raw_ring(&pipe, 1);
+    pipe.tx.push(&[1u8; 8][..]).expect("room");
+    let lie = Descriptor { chained: false, region: 9, length: 64, offset: u32::MAX - 10 };
+    for slot in 1..8 {
+        ring.cells.store(slot, lie.encode());
+    }
+    for number in 2..=4_u8 {
+        pipe.tx.push(&[number; 8][..]).expect("loaded together with the first");
+    }
+    let fault = TxError::Fault(RingFault::BadRegion(9));
+    assert_eq!(pipe.tx.push(&[5u8; 8][..]), Err(fault));
+    pipe.tx.flush().expect("open");
+    assert_eq!(drain(&mut pipe.rx, 8), [[1; 8], [2; 8], [3; 8], [4; 8]]);
+}
+
+#[test]
+fn a_buffer_that_is_not_posted_yet_is_not_loaded() {
+    let mut pipe = pipe(Sender::Server, layout(3, 64));
+    let ring = raw_ring(&pipe, 1);
+    let posted = |slot: u16| ring.cells.load(slot);
+    let buffers: Vec<_> = (0..8).map(posted).collect();
+    for slot in 2..8 {
+        ring.cells.store(slot, [0, 0]);
+    }
+    ring.head.store_release(2);
+    for number in 1..=2_u8 {
+        pipe.tx.push(&[number; 8][..]).expect("room");
+    }
+    assert_eq!(pipe.tx.push(&[3u8; 8][..]), Err(TxError::Full));
+    for slot in 2..8_u16 {
+        ring.cells.store(slot, buffers[usize::from(slot)]);
+    }
+    ring.head.store_release(8);
+    for number in 3..=8_u8 {
+        pipe.tx.push(&[number; 8][..]).expect("room by now");
+    }
+    pipe.tx.flush().expect("open");
+    let expected: Vec<Vec<u8>> = (1..=8_u8).map(|number| vec![number; 8]).collect();
+    assert_eq!(drain(&mut pipe.rx, 8), expected);
+}
+
+#[test]
 fn chains_without_an_end_are_faults() {
     let mut pipe = pipe(Sender::Client, layout(3, 64));
     let ring = raw_ring(&pipe, 0);
