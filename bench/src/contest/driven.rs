@@ -13,6 +13,9 @@ use kit::namespace::Named;
 use kit::unique;
 use serde_json::{Map, Value, json};
 
+/// What a link is called in a container.
+const CONTAINERS_NAME: &str = "eth0";
+
 /// The agent. Nobody else speaks to it.
 #[derive(Debug)]
 pub(super) struct Driven {
@@ -130,10 +133,20 @@ pub(super) struct Attached {
 }
 
 impl Attached {
-    /// Gives the link to the container, as Docker does.
-    pub(super) fn hand_over(&self, host: &Named, container: &Named) -> Result<()> {
-        let target = ["netns", container.name(), "name", "eth0", "address", &self.mac];
-        host.ip(&[&["link", "set", &self.link], &target[..]].concat())
+    /// Gives the link to the container, as Docker does. `host` is where the agent is, if not in this process's namespace.
+    pub(super) fn hand_over(&self, host: Option<&Named>, container: &Named) -> Result<()> {
+        let target = ["netns", container.name(), "name", CONTAINERS_NAME, "address", &self.mac];
+        let arguments = [&["link", "set", &self.link], &target[..]].concat();
+        match host {
+            Some(host) => host.ip(&arguments),
+            None => kit::namespace::ip(&arguments),
+        }
+    }
+
+    /// Takes the link back to where this process is, as Docker does before an endpoint leaves.
+    pub(super) fn take_back(&self, container: &Named) -> Result<()> {
+        let here = std::process::id().to_string();
+        container.ip(&["link", "set", CONTAINERS_NAME, "netns", &here, "name", &self.link])
     }
 }
 

@@ -2,12 +2,13 @@
 //! there can be a thousand of them, and only the agent's own time counts.
 
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use kit::namespace::Named;
 
-use super::driven::{Driven, Endpoint};
+use super::driven::{Attached, Driven, Endpoint};
 use super::idle_agent::Rest;
 use super::{Contest, Placement, Plan, Sample};
 
@@ -37,7 +38,8 @@ impl Alone {
         let mut alone = Self { driven, prefix, namespaces: Vec::new() };
         for number in 0..endpoints {
             alone.add_namespace()?;
-            alone.add(number)?;
+            let attached = alone.add(number)?;
+            attached.hand_over(None, alone.namespace(number)?)?;
         }
         Ok(alone)
     }
@@ -48,16 +50,19 @@ impl Alone {
         Ok(())
     }
 
+    fn namespace(&self, number: u32) -> Result<&Named> {
+        self.namespaces.get(number as usize).context("each has a namespace")
+    }
+
     /// Makes an endpoint and joins it to the namespace of its number.
-    fn add(&self, number: u32) -> Result<()> {
-        let namespace = self.namespaces.get(number as usize).context("each has a namespace")?;
+    fn add(&self, number: u32) -> Result<Attached> {
         let endpoint = Endpoint {
             network: &self.prefix,
             id: &self.id(number),
             address: Ipv4Addr::from(u32::from(SUBNET) + number + 2),
             prefix: PREFIX,
         };
-        self.driven.add(&endpoint, namespace).map(drop)
+        self.driven.add(&endpoint, self.namespace(number)?)
     }
 
     fn id(&self, number: u32) -> String {
@@ -109,19 +114,16 @@ impl Contest for Endpoints {
 
     fn run(&mut self, _plan: &Plan) -> Result<Sample> {
         let numbers = self.there..self.there + MORE;
-        let timed = |what: &dyn Fn(u32) -> Result<()>| -> Result<Vec<f64>> {
-            let one = |number| {
-                let start = Instant::now();
-                what(number)?;
-                Ok(start.elapsed().as_secs_f64() * 1e3)
-            };
-            let mut times = numbers.clone().map(one).collect::<Result<Vec<f64>>>()?;
-            times.sort_by(f64::total_cmp);
-            Ok(times)
-        };
-        let made = timed(&|number| self.alone.add(number))?;
+        let (made, attached) = timed(numbers.clone(), |number| self.alone.add(number))?;
+        // What Docker does between is not the agent's time.
+        for (number, attached) in numbers.clone().zip(&attached) {
+            attached.hand_over(None, self.alone.namespace(number)?)?;
+        }
         self.alone.has((self.there + MORE) as usize)?;
-        let removed = timed(&|number| self.alone.remove(number))?;
+        for (number, attached) in numbers.clone().zip(&attached) {
+            attached.take_back(self.alone.namespace(number)?)?;
+        }
+        let (removed, _) = timed(numbers, |number| self.alone.remove(number))?;
         self.alone.has(self.there as usize)?;
         let median = |times: &[f64]| times[times.len() / 2];
         let details = [
@@ -130,6 +132,19 @@ impl Contest for Endpoints {
         ];
         Sample::new(median(&made), details)
     }
+}
+
+/// The milliseconds that each took, in order of length, and what came of it.
+fn timed<T>(numbers: Range<u32>, what: impl Fn(u32) -> Result<T>) -> Result<(Vec<f64>, Vec<T>)> {
+    let one = |number| {
+        let start = Instant::now();
+        let done = what(number)?;
+        Ok((start.elapsed().as_secs_f64() * 1e3, done))
+    };
+    let both = numbers.map(one).collect::<Result<Vec<(f64, T)>>>()?;
+    let (mut times, done): (Vec<f64>, Vec<T>) = both.into_iter().unzip();
+    times.sort_by(f64::total_cmp);
+    Ok((times, done))
 }
 
 /// What an agent takes while nothing happens.

@@ -128,7 +128,7 @@ fn serve(attach: &str, mtu: &str, host: &Named, container: &Named, at: usize) ->
         [("attach", attach), ("mtu", mtu), ("vxlan.vni", VNI), ("vxlan.peers", peers.as_str())];
     driven.create_network(network, SUBNET, PREFIX, &options)?;
     let endpoint = Endpoint { network, id, address: CONTAINERS[at], prefix: PREFIX };
-    driven.add(&endpoint, container)?.hand_over(host, container)?;
+    driven.add(&endpoint, container)?.hand_over(Some(host), container)?;
     Ok(driven)
 }
 

@@ -62,7 +62,7 @@ impl Neighbours {
             let container = Named::create(what)?;
             let endpoint = Endpoint { network: NETWORK, id, address, prefix: PREFIX };
             let there = driven.add(&endpoint, &container)?;
-            there.hand_over(&host, &container)?;
+            there.hand_over(Some(&host), &container)?;
             raise(&container, "eth0", &format!("{address}/{PREFIX}"))?;
             containers.push(container);
             attached.push(there);

@@ -75,7 +75,10 @@ impl Drop for Named {
 }
 
 /// `ip`, of the host.
-pub(crate) fn ip(arguments: &[&str]) -> Result<()> {
+///
+/// # Errors
+/// When it fails, with what it said.
+pub fn ip(arguments: &[&str]) -> Result<()> {
     run(Command::new("ip").args(arguments)).map(drop)
 }
 
