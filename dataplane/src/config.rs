@@ -104,6 +104,9 @@ pub struct PortConfig {
     /// The way to a gateway that is a station of its own: exchanges frames with every endpoint, also in a
     /// domain that isolates its ports, and with no other host.
     pub open: bool,
+    /// Its memif client may pass on TCP segments that are longer than the MTU, to be cut, whose checksums nobody has
+    /// completed and nobody can check: VPP does with what a kernel gave it so. Only for who is trusted like the kernel.
+    pub uncut: bool,
     /// What its devices may send.
     pub policy: PortPolicy,
 }
@@ -111,7 +114,7 @@ pub struct PortConfig {
 impl PortConfig {
     /// A port that may be isolated, and may send what it likes.
     pub fn new(name: impl Into<String>, mac: Option<MacAddr>) -> Self {
-        Self { name: name.into(), mac, open: false, policy: PortPolicy::default() }
+        Self { name: name.into(), mac, open: false, uncut: false, policy: PortPolicy::default() }
     }
 }
 

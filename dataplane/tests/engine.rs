@@ -3,6 +3,8 @@
 mod support;
 
 use dataplane::control::{CaptureScope, Direction, PortOwner};
+use dataplane::offload::{Sum, checksum};
+use dataplane::packet::Protocol;
 use dataplane::{DataplaneError, DomainConfig, DropReason, MacAddr, PortConfig};
 use support::{Station, broadcast, engine, mac, two_stations, unicast};
 
@@ -36,6 +38,53 @@ fn every_length_from_60_to_the_mtu_arrives_unchanged() {
     }
     one.send(&unicast(mac(1), mac(2), 9015));
     one.wait_for_drop(DropReason::Oversize);
+}
+
+/// A frame of TCP over IPv4 whose sums say nothing.
+fn segment(payload: usize) -> Vec<u8> {
+    let mut frame = unicast(mac(1), mac(2), 54 + payload);
+    let length = u16::try_from(40 + payload).expect("it fits").to_be_bytes();
+    let ip = [&[0x45, 0][..], &length, &[0, 0, 0x40, 0, 64, 6, 0xde, 0xad, 10, 0, 0, 1, 10, 0, 0, 2]];
+    let tcp = [0, 80, 0, 81, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 0, 99, 0xbe, 0xef, 0, 0];
+    frame[12..14].copy_from_slice(&[8, 0]);
+    frame[14..34].copy_from_slice(&ip.concat());
+    frame[34..54].copy_from_slice(&tcp);
+    frame
+}
+
+/// Whether the sums of a frame of TCP over IPv4 are right.
+fn is_right(frame: &[u8]) -> bool {
+    let length = u32::try_from(frame.len() - 34).expect("it fits");
+    let (from, to) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+    let pseudo = Sum::pseudo_header4(from, to, Protocol::TCP, length);
+    checksum(&frame[14..34]) == 0 && pseudo.plus(&frame[34..]).finish() == 0
+}
+
+#[test]
+fn segments_of_who_leaves_them_uncut_arrive_in_packets_with_sums_that_are_right() {
+    let engine = engine();
+    let domain = engine.create_domain(DomainConfig::new("test")).expect("domain");
+    let (mut one, mut two) = (Station::uncut(&engine, domain, 1), Station::join(&engine, domain, 2));
+    let sent = segment(3000);
+    one.send(&sent);
+    let mut data = Vec::new();
+    for length in [1460, 1460, 80] {
+        let frame = two.receive();
+        assert!(is_right(&frame), "{frame:02x?}");
+        assert_eq!(frame.len(), 54 + length);
+        data.extend_from_slice(&frame[54..]);
+    }
+    assert_eq!(data, sent[54..]);
+    // What fits passes as it is.
+    one.send(&segment(1460));
+    assert_eq!(two.receive(), segment(1460));
+    // All else is too long, and so is a segment of who was not said to do so.
+    one.send(&unicast(mac(1), mac(2), 3000));
+    one.wait_for_drop(DropReason::Oversize);
+    let mut back = segment(3000);
+    back[..12].rotate_left(6);
+    two.send(&back);
+    two.wait_for_drop(DropReason::Oversize);
 }
 
 #[test]

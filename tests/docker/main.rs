@@ -19,4 +19,5 @@ mod stress;
 mod transfer;
 mod veth;
 mod vpp;
+mod vpp_outside;
 mod vxlan;

@@ -25,7 +25,7 @@ const MIB: &str = "1048576";
 
 /// The ways in which a container can be attached, and what speaks in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     /// The kernel, behind a TAP.
     Tap,
     /// The kernel, at an end of a veth pair.
@@ -39,7 +39,7 @@ enum Kind {
 impl Kind {
     const ALL: [Self; 4] = [Self::Tap, Self::Veth, Self::Memif, Self::Session];
 
-    fn attach(self) -> &'static str {
+    pub(crate) fn attach(self) -> &'static str {
         match self {
             Self::Tap | Self::Memif => "attach=auto",
             Self::Veth => "attach=veth",
@@ -59,7 +59,7 @@ fn outside_test(test: impl FnOnce(&mut Lab) -> Result<()>) {
 }
 
 /// A network with both IP versions.
-fn network(lab: &Lab, subnet: u8, options: &[&str]) -> Result<Network> {
+pub(crate) fn network(lab: &Lab, subnet: u8, options: &[&str]) -> Result<Network> {
     let (v4, v6) = (format!("10.203.{subnet}.0/24"), format!("fd00:203:{subnet}::/64"));
     // Older engines tell of gateways that they were told of.
     let (gateway4, gateway6) = (format!("10.203.{subnet}.1"), format!("fd00:203:{subnet}::1"));
@@ -67,14 +67,14 @@ fn network(lab: &Lab, subnet: u8, options: &[&str]) -> Result<Network> {
     lab.network(&[&["--ipv6"][..], &pools, options].concat())
 }
 
-fn container(kind: Kind, network: &Network, flags: &[&str]) -> Result<Container> {
+pub(crate) fn container(kind: Kind, network: &Network, flags: &[&str]) -> Result<Container> {
     let options = RunOptions::default().on(network).flags(flags);
     let options = if kind == Kind::Session { options.shimmed()? } else { options };
     Container::run(&Image::examples()?, &options)
 }
 
 /// `memif-station` with the container's addresses and gateways.
-fn station(container: &Container, network: &Network, job: &[&str]) -> Result<Vec<String>> {
+pub(crate) fn station(container: &Container, network: &Network, job: &[&str]) -> Result<Vec<String>> {
     let place =
         |address: IpAddr, prefix: u8, gateway: String| format!("{address}/{prefix}@{gateway}");
     let v4 = place(container.address(network)?, 24, network.gateway(0)?);
@@ -101,7 +101,7 @@ fn asks(kind: Kind, container: &Container, network: &Network, to: SocketAddr) ->
 }
 
 /// Starts an echo server in a container and waits until it listens.
-fn echoes(kind: Kind, container: &Container, network: &Network, port: &str) -> Result<Process> {
+pub(crate) fn echoes(kind: Kind, container: &Container, network: &Network, port: &str) -> Result<Process> {
     let line = match kind {
         Kind::Memif => station(container, network, &["serve", port])?,
         Kind::Tap | Kind::Veth | Kind::Session => {
@@ -115,7 +115,7 @@ fn echoes(kind: Kind, container: &Container, network: &Network, port: &str) -> R
     Ok(server)
 }
 
-fn netprobe() -> Result<PathBuf> {
+pub(crate) fn netprobe() -> Result<PathBuf> {
     programs::netprobe()
 }
 
@@ -131,7 +131,7 @@ fn asked_from_host(what: &str, to: &str, bytes: &str) -> Result<String> {
 }
 
 /// Waits until a server says that somebody with this address came, since `mark`.
-fn saw(server: &Process, mark: usize, what: &str, from: IpAddr) -> Result<()> {
+pub(crate) fn saw(server: &Process, mark: usize, what: &str, from: IpAddr) -> Result<()> {
     let found = |line: &str| {
         let address: SocketAddr = line.strip_prefix(what)?.trim().parse().ok()?;
         (address.ip() == from).then_some(())
@@ -140,7 +140,7 @@ fn saw(server: &Process, mark: usize, what: &str, from: IpAddr) -> Result<()> {
 }
 
 /// The ports of the host that lead to a container, as the agent shows them.
-fn shown_ports(lab: &Lab, container: &Container, network: &Network) -> Result<Vec<u16>> {
+pub(crate) fn shown_ports(lab: &Lab, container: &Container, network: &Network) -> Result<Vec<u16>> {
     let id = container.attached(network, "EndpointID")?;
     let list = lab.agent.list("ports")?;
     let own = list.iter().filter(|it| it["endpoint"] == id.as_str() && it["served"] == true);

@@ -53,7 +53,7 @@ fn containers_meet_again_when_vpp_comes_back() {
 }
 
 /// How many objects of each kind VPP has: numbers and names may differ after a restart.
-fn objects(vpp: &Vpp) -> Result<BTreeMap<String, usize>> {
+pub(crate) fn objects(vpp: &Vpp) -> Result<BTreeMap<String, usize>> {
     let mut objects = BTreeMap::new();
     let mut count = |what: String| *objects.entry(what).or_default() += 1;
     for line in vpp.cli("show interface")?.lines().filter(|line| !line.starts_with(' ')) {

@@ -11,6 +11,7 @@ mod header;
 mod merge;
 mod place;
 mod segment;
+mod uncut;
 
 #[cfg(test)]
 mod segment_tests;
@@ -20,3 +21,4 @@ pub use header::{BadOffload, Checksum, Segmentation, SegmentationKind, VirtioNet
 pub(crate) use merge::{Merged, Merger};
 pub(crate) use place::may_complete;
 pub use segment::{Segment, Segmenter};
+pub(crate) use uncut::uncut;

@@ -325,8 +325,15 @@ fn turn(input: &mut Input, readers: &mut Readers, fabric: &mut Fabric) -> Turn {
         Source::Memif(queue) => match queue.batch(RING_BURST) {
             Ok(batch) if batch.is_empty() => Turn::Idle,
             Ok(batch) => {
-                for frame in batch.frames().fetch_ahead(FETCH_AHEAD) {
-                    fabric.ingress_memif(port, &frame);
+                let frames = batch.frames().fetch_ahead(FETCH_AHEAD);
+                if fabric.is_uncut(port) {
+                    for frame in frames {
+                        fabric.ingress_uncut(port, &frame);
+                    }
+                } else {
+                    for frame in frames {
+                        fabric.ingress_memif(port, &frame);
+                    }
                 }
                 drop(batch);
                 fabric.flush_rings();

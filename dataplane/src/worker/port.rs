@@ -28,6 +28,8 @@ pub(crate) struct Port {
     pub(crate) mac: Option<MacAddr>,
     /// Not isolated, whatever its domain says.
     pub(crate) open: bool,
+    /// Its device leaves TCP segments uncut.
+    pub(crate) uncut: bool,
     /// What its frames may claim.
     pub(crate) guard: Guard,
     /// How many there may be.
@@ -81,6 +83,7 @@ impl Port {
             name: config.name.as_str().into(),
             mac: config.mac,
             open: config.open,
+            uncut: config.uncut,
             guard: config.policy.guard(config.mac)?,
             limits: Limits::of(&config.policy).map(Box::new),
             counters: Arc::default(),

@@ -107,6 +107,14 @@ impl Station {
         station
     }
 
+    /// One whose client leaves TCP segments uncut.
+    pub(crate) fn uncut(engine: &Dataplane, domain: DomainId, n: u8) -> Self {
+        let config = PortConfig { uncut: true, ..Self::config(n) };
+        let mut station = Self::listening(engine, domain, config, &MemifConfig::default());
+        station.reconnect();
+        station
+    }
+
     pub(crate) fn trusting(engine: &Dataplane, domain: DomainId, n: u8) -> Self {
         let config = MemifConfig { trust_regions: true, ..MemifConfig::default() };
         Self::listening(engine, domain, Self::config(n), &config)

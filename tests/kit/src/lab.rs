@@ -86,11 +86,32 @@ pub fn docker_test(more: &[Need], test: impl FnOnce(&mut Lab) -> Result<()>) {
     attached_test(None, more, test);
 }
 
+/// The same with an agent that is started otherwise.
+///
+/// # Panics
+/// As [`docker_test`].
+pub fn agent_test(
+    options: AgentOptions,
+    more: &[Need],
+    test: impl FnOnce(&mut Lab) -> Result<()>,
+) {
+    lab_test(options, None, more, test);
+}
+
 /// The same with an option `attach=…` for all networks that have none.
 ///
 /// # Panics
 /// As [`docker_test`].
 pub fn attached_test(
+    attach: Option<&'static str>,
+    more: &[Need],
+    test: impl FnOnce(&mut Lab) -> Result<()>,
+) {
+    lab_test(AgentOptions::default(), attach, more, test);
+}
+
+fn lab_test(
+    options: AgentOptions,
     attach: Option<&'static str>,
     more: &[Need],
     test: impl FnOnce(&mut Lab) -> Result<()>,
@@ -105,7 +126,7 @@ pub fn attached_test(
     }
     let turn = Turn::take().expect("the lock file can be made");
     let mut lab =
-        prepare(attach).unwrap_or_else(|error| panic!("the agent does not start: {error:?}"));
+        prepare(options, attach).unwrap_or_else(|error| panic!("the agent does not start: {error:?}"));
     // The test drops its containers and networks before the look at what is left.
     let outcome = catch_unwind(AssertUnwindSafe(|| test(&mut lab)));
     let outcome = match outcome {
@@ -124,10 +145,10 @@ pub fn attached_test(
     drop(turn);
 }
 
-fn prepare(attach: Option<&'static str>) -> Result<Lab> {
+fn prepare(options: AgentOptions, attach: Option<&'static str>) -> Result<Lab> {
     // Docker makes its own lasting things (a namespace called `default`, bridges) at first use.
     docker::docker(&["info"])?;
-    let agent = Agent::start(AgentOptions::default())?;
+    let agent = Agent::start(options)?;
     let holdings = Holdings::settled(&agent)?;
     Ok(Lab { agent, holdings, attach })
 }

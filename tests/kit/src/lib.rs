@@ -19,10 +19,11 @@
 //! * [`vpp`], [`vpp_link`]: a VPP of the test's own, and the kernel as its neighbour.
 //! * [`vpp_script`]: a VPP that answers from recorded exchanges, and what records them.
 //! * [`frame`], [`peer`]: a memif peer of our own that checks every byte.
-//! * [`world`]: a host behind the host.
+//! * [`world`]: a host behind the host; [`beyond`]: one behind a VPP.
 //! * [`lab`]: all of it together: the frame of a test.
 
 pub mod agent;
+pub mod beyond;
 pub mod docker;
 pub mod engine;
 pub mod frame;
@@ -45,6 +46,7 @@ pub mod wait;
 pub mod world;
 
 pub use agent::Agent;
+pub use beyond::Beyond;
 pub use docker::{Container, Network};
 pub use engine::Engine;
 pub use guest::Guest;

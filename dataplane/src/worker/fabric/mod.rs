@@ -9,6 +9,7 @@ mod deliver;
 mod outgoing;
 mod stack;
 mod switch;
+mod uncut;
 mod vhost;
 mod vxlan;
 

@@ -13,7 +13,7 @@ use crate::policy::needs_more;
 use crate::{DropReason, MacAddr};
 
 /// Frames beyond this are longer than any MTU allows, and are not copied to be looked at.
-const MOST_COPIED: usize = 18 + 65_536;
+pub(super) const MOST_COPIED: usize = 18 + 65_536;
 
 impl Fabric {
     /// A frame that a memif client sent.

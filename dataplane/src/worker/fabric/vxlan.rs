@@ -258,7 +258,7 @@ impl Fabric {
     }
 
     /// The longest frame without a tag.
-    fn longest(&self, from: PortSlot) -> usize {
+    pub(super) fn longest(&self, from: PortSlot) -> usize {
         self.domain_of(from).map_or(0, |domain| domain.mtu + EthernetHeader::LEN)
     }
 

@@ -89,15 +89,17 @@ impl Links {
         domain: DomainId,
         joined: bool,
     ) -> Result<(PortId, Option<PortId>), (EngineError, Vec<PortId>)> {
-        let create = |name: String, mac| {
-            dataplane.create_port(domain, PortConfig::new(name, mac)).map_err(EngineError::from)
-        };
+        let create =
+            |config| dataplane.create_port(domain, config).map_err(EngineError::from);
         let name = endpoint.id.short();
-        let port = create(name.to_owned(), Some(endpoint.mac)).map_err(|error| (error, vec![]))?;
+        let port = create(PortConfig::new(name, Some(endpoint.mac)));
+        let port = port.map_err(|error| (error, vec![]))?;
         if !joined {
             return Ok((port, None));
         }
-        let vpp = create(format!("{name}/vpp"), None).map_err(|error| (error, vec![port]))?;
+        // What a kernel gave VPP to be cut VPP passes on as it is, with a checksum that nobody completes.
+        let vpp = PortConfig { uncut: true, ..PortConfig::new(format!("{name}/vpp"), None) };
+        let vpp = create(vpp).map_err(|error| (error, vec![port]))?;
         let served = self.serve(dataplane, &endpoint.id, vpp);
         served.map(|()| (port, Some(vpp))).map_err(|error| (error, vec![port, vpp]))
     }
