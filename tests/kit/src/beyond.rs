@@ -10,29 +10,16 @@ use crate::Vpp;
 use crate::namespace::{Named, ip};
 use crate::process::Process;
 
-/// What the operator's interface is.
+/// What the host beyond sends: its kernel leaves checksums to whoever is next in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Uplink {
-    /// A packet socket at one end of a veth pair. The kernel at the other end leaves checksums and segmentation to it.
-    PacketSocket,
-    /// A TAP, which has whole packets.
-    Tap,
+pub enum Sends {
+    /// Large segments of TCP too, to be cut by whoever is next.
+    Large,
+    /// Packets that fit.
+    Packets,
 }
 
-impl Uplink {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::PacketSocket, Self::Tap];
-
-    /// What VPP calls it.
-    pub fn interface(self) -> &'static str {
-        match self {
-            Self::PacketSocket => "host-dvtuplink",
-            Self::Tap => "tap77",
-        }
-    }
-}
-
-/// The host's end of the veth pair.
+/// The end of the veth pair that VPP has, by a packet socket.
 const NEAR: &str = "dvtuplink";
 
 /// A network namespace with one interface, `out0`, at the other end of which is VPP. It knows no way to anybody behind
@@ -40,7 +27,6 @@ const NEAR: &str = "dvtuplink";
 #[derive(Debug)]
 pub struct Beyond {
     namespace: Named,
-    uplink: Uplink,
 }
 
 impl Beyond {
@@ -52,28 +38,27 @@ impl Beyond {
     pub const SECOND: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 3);
     /// The length of their prefix, in bits.
     pub const PREFIX: u8 = 29;
+    /// What VPP calls its interface.
+    pub const INTERFACE: &str = "host-dvtuplink";
 
     /// Makes one; VPP does not have its interface yet.
     ///
     /// # Errors
     /// When the host does not make it.
-    pub fn create(uplink: Uplink) -> Result<Self> {
-        let beyond = Self { namespace: Named::create("beyond")?, uplink };
-        if uplink == Uplink::PacketSocket {
-            // A run that was killed may have left one, and only one test runs at a time.
-            let _ = ip(&["link", "delete", NEAR]);
-            let peer = ["peer", "name", "out0", "netns", beyond.namespace.name()];
-            ip(&[&["link", "add", NEAR, "type", "veth"], &peer[..]].concat())?;
-            ip(&["link", "set", NEAR, "up"])?;
-            beyond.address()?;
-        }
-        Ok(beyond)
-    }
-
-    fn address(&self) -> Result<()> {
+    pub fn create(sends: Sends) -> Result<Self> {
+        let beyond = Self { namespace: Named::create("beyond")? };
+        // A run that was killed may have left one, and only one test runs at a time.
+        let _ = ip(&["link", "delete", NEAR]);
+        let peer = ["peer", "name", "out0", "netns", beyond.namespace.name()];
+        ip(&[&["link", "add", NEAR, "type", "veth"], &peer[..]].concat())?;
+        ip(&["link", "set", NEAR, "up"])?;
         let address = format!("{}/{}", Self::ADDRESS, Self::PREFIX);
-        self.namespace.ip(&["address", "add", &address, "dev", "out0"])?;
-        self.namespace.ip(&["link", "set", "out0", "up"])
+        beyond.namespace.ip(&["address", "add", &address, "dev", "out0"])?;
+        if sends == Sends::Packets {
+            beyond.namespace.ip(&["link", "set", "out0", "gso_max_segs", "1"])?;
+        }
+        beyond.namespace.ip(&["link", "set", "out0", "up"])?;
+        Ok(beyond)
     }
 
     /// Gives VPP its interface; also after VPP was started again.
@@ -81,23 +66,13 @@ impl Beyond {
     /// # Errors
     /// When VPP does not take it.
     pub fn join(&self, vpp: &Vpp) -> Result<()> {
-        let interface = self.uplink.interface();
-        match self.uplink {
-            Uplink::PacketSocket => quietly(vpp, &format!("create host-interface name {NEAR}"))?,
-            Uplink::Tap => {
-                let place = format!("host-ns {} host-if-name out0", self.namespace.name());
-                quietly(vpp, &format!("create tap id 77 {place}"))?;
-                self.address()?;
-            }
-        }
-        for command in [
-            format!("set interface state {interface} up"),
-            format!("set interface ip address {interface} {}/{}", Self::VPP, Self::PREFIX),
-            format!("set interface ip address {interface} {}/{}", Self::SECOND, Self::PREFIX),
-        ] {
-            quietly(vpp, &command)?;
-        }
-        Ok(())
+        let made = vpp.cli(&format!("create host-interface name {NEAR}"))?;
+        ensure!(made == Self::INTERFACE, "{made}");
+        let interface = Self::INTERFACE;
+        let address = |own| format!("set interface ip address {interface} {own}/{}", Self::PREFIX);
+        quietly(vpp, &format!("set interface state {interface} up"))?;
+        quietly(vpp, &address(Self::VPP))?;
+        quietly(vpp, &address(Self::SECOND))
     }
 
     /// Takes the interface from VPP.
@@ -105,10 +80,7 @@ impl Beyond {
     /// # Errors
     /// When VPP does not give it.
     pub fn leave(&self, vpp: &Vpp) -> Result<()> {
-        match self.uplink {
-            Uplink::PacketSocket => quietly(vpp, &format!("delete host-interface name {NEAR}")),
-            Uplink::Tap => quietly(vpp, &format!("delete tap {}", self.uplink.interface())),
-        }
+        quietly(vpp, &format!("delete host-interface name {NEAR}"))
     }
 
     /// A command in there.
@@ -127,18 +99,14 @@ impl Beyond {
 
 impl Drop for Beyond {
     fn drop(&mut self) {
-        if self.uplink == Uplink::PacketSocket {
-            // What was not made cannot be removed. It goes with its other end as well, but later than the namespace.
-            let _ = ip(&["link", "delete", NEAR]);
-        }
+        // What was not made cannot be removed. It goes with its other end as well, but later than the namespace.
+        let _ = ip(&["link", "delete", NEAR]);
     }
 }
 
-/// Has VPP do it. VPP's command line always succeeds: it says the name of what it has made, and words for what went
-/// wrong.
+/// Has VPP do it. VPP's command line always succeeds, and has words only for what went wrong.
 fn quietly(vpp: &Vpp, command: &str) -> Result<()> {
     let said = vpp.cli(command)?;
-    let made = Uplink::ALL.iter().any(|it| it.interface() == said);
-    ensure!(said.is_empty() || made || said == "deleted.", "VPP, told to {command}: {said}");
+    ensure!(said.is_empty(), "VPP, told to {command}: {said}");
     Ok(())
 }

@@ -23,8 +23,9 @@ pub use shm::Payload;
 pub use state::{LinkState, RingFault};
 pub use tx::{TxError, TxQueue};
 
-/// Descriptors of one frame at most: 64 KiB in buffers of 4 KiB.
-pub const MAX_SEGMENTS: usize = 16;
+/// Descriptors of one frame at most: the longest IP packet with its Ethernet header and a tag, in buffers of 2048 bytes,
+/// which VPP and DPDK have unless they are told otherwise. VPP sends such frames, as a kernel gave it segments to be cut.
+pub const MAX_SEGMENTS: usize = (65_535_usize + 18).div_ceil(2048);
 
 /// The regions of a link, by index.
 pub(crate) type Regions = Arc<[Mapping]>;

@@ -117,11 +117,12 @@ fn long_frames_are_chained_and_short_ones_after_them_are_not() {
 
 #[test]
 fn a_frame_that_never_fits_is_refused_and_one_that_fits_later_is_full() {
-    let mut pipe = pipe(Sender::Client, layout(5, 64));
-    assert_eq!(pipe.tx.push(&[0; 64 * MAX_SEGMENTS + 1][..]), Err(TxError::Length(1025)));
+    let mut pipe = pipe(Sender::Client, layout(6, 64));
+    let length = 64 * MAX_SEGMENTS;
+    assert_eq!(pipe.tx.push(&vec![0; length + 1][..]), Err(TxError::Length(length + 1)));
     assert_eq!(pipe.tx.push(&[][..]), Err(TxError::Length(0)));
-    pipe.tx.push(&[0; 64 * MAX_SEGMENTS][..]).expect("room");
-    pipe.tx.push(&[0; 64 * 15][..]).expect("room");
+    pipe.tx.push(&vec![0; length][..]).expect("room");
+    pipe.tx.push(&vec![0; 64 * 63 - length][..]).expect("room");
     assert_eq!(pipe.tx.push(&[0; 65][..]), Err(TxError::Full));
     pipe.tx.push(&[0; 64][..]).expect("room");
 }
@@ -212,6 +213,30 @@ fn a_buffer_outside_the_region_is_not_written() {
     assert_eq!(pipe.tx.push(&[1u8; 8][..]), Err(TxError::Fault(fault)));
 }
 
+/// As VPP sends what a kernel gave it to be cut.
+#[test]
+fn the_longest_packet_arrives_in_buffers_of_2048_bytes() {
+    let mut pipe = pipe(Sender::Client, layout(10, 2048));
+    let longest: Vec<u8> = (0..=250).cycle().take(65_535 + 18).collect();
+    for _ in 0..40 {
+        pipe.tx.push(&longest[..]).expect("room");
+        pipe.tx.flush().expect("open");
+        assert_eq!(drain(&mut pipe.rx, 8), std::slice::from_ref(&longest));
+    }
+}
+
+#[test]
+fn chains_that_are_too_long_are_faults() {
+    let mut pipe = pipe(Sender::Client, layout(6, 64));
+    let ring = raw_ring_of(&pipe, 0, layout(6, 64));
+    for slot in 0..64 {
+        let chained = usize::from(slot) < MAX_SEGMENTS;
+        ring.cells.store(slot, Descriptor { chained, region: 0, length: 8, offset: 0 }.encode());
+    }
+    ring.head.store_release(40);
+    assert_eq!(pipe.rx.batch(8).err(), Some(RingFault::LongChain));
+}
+
 #[test]
 fn an_empty_buffer_that_changes_after_it_was_loaded_is_used_as_it_was() {
     let mut pipe = pipe(Sender::Server, layout(3, 64));
@@ -286,7 +311,10 @@ fn flags_of_a_long_frame_do_not_outlive_it() {
 }
 
 fn raw_ring(pipe: &Pipe, index: u32) -> Ring {
-    let layout = layout(3, 64);
+    raw_ring_of(pipe, index, layout(3, 64))
+}
+
+fn raw_ring_of(pipe: &Pipe, index: u32, layout: ClientLayout) -> Ring {
     let offset = usize::try_from(layout.ring_offset(index)).expect("small");
     Ring::at(&pipe.memory, offset, layout.ring_size).expect("inside")
 }
