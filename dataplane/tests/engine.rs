@@ -44,7 +44,8 @@ fn every_length_from_60_to_the_mtu_arrives_unchanged() {
 fn segment(payload: usize) -> Vec<u8> {
     let mut frame = unicast(mac(1), mac(2), 54 + payload);
     let length = u16::try_from(40 + payload).expect("it fits").to_be_bytes();
-    let ip = [&[0x45, 0][..], &length, &[0, 0, 0x40, 0, 64, 6, 0xde, 0xad, 10, 0, 0, 1, 10, 0, 0, 2]];
+    let ip =
+        [&[0x45, 0][..], &length, &[0, 0, 0x40, 0, 64, 6, 0xde, 0xad, 10, 0, 0, 1, 10, 0, 0, 2]];
     let tcp = [0, 80, 0, 81, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 0, 99, 0xbe, 0xef, 0, 0];
     frame[12..14].copy_from_slice(&[8, 0]);
     frame[14..34].copy_from_slice(&ip.concat());
@@ -64,7 +65,8 @@ fn is_right(frame: &[u8]) -> bool {
 fn segments_of_who_leaves_them_uncut_arrive_in_packets_with_sums_that_are_right() {
     let engine = engine();
     let domain = engine.create_domain(DomainConfig::new("test")).expect("domain");
-    let (mut one, mut two) = (Station::uncut(&engine, domain, 1), Station::join(&engine, domain, 2));
+    let (mut one, mut two) =
+        (Station::uncut(&engine, domain, 1), Station::join(&engine, domain, 2));
     let sent = segment(3000);
     one.send(&sent);
     let mut data = Vec::new();

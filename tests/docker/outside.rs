@@ -74,7 +74,11 @@ pub(crate) fn container(kind: Kind, network: &Network, flags: &[&str]) -> Result
 }
 
 /// `memif-station` with the container's addresses and gateways.
-pub(crate) fn station(container: &Container, network: &Network, job: &[&str]) -> Result<Vec<String>> {
+pub(crate) fn station(
+    container: &Container,
+    network: &Network,
+    job: &[&str],
+) -> Result<Vec<String>> {
     let place =
         |address: IpAddr, prefix: u8, gateway: String| format!("{address}/{prefix}@{gateway}");
     let v4 = place(container.address(network)?, 24, network.gateway(0)?);
@@ -101,7 +105,12 @@ fn asks(kind: Kind, container: &Container, network: &Network, to: SocketAddr) ->
 }
 
 /// Starts an echo server in a container and waits until it listens.
-pub(crate) fn echoes(kind: Kind, container: &Container, network: &Network, port: &str) -> Result<Process> {
+pub(crate) fn echoes(
+    kind: Kind,
+    container: &Container,
+    network: &Network,
+    port: &str,
+) -> Result<Process> {
     let line = match kind {
         Kind::Memif => station(container, network, &["serve", port])?,
         Kind::Tap | Kind::Veth | Kind::Session => {

@@ -22,6 +22,9 @@ pub enum Sends {
 /// The end of the veth pair that VPP has, by a packet socket.
 const NEAR: &str = "dvtuplink";
 
+/// Its Ethernet address: VPP would have another one after each start, and the kernel beyond would find out late.
+const MAC: &str = "02:fe:cb:00:71:01";
+
 /// A network namespace with one interface, `out0`, at the other end of which is VPP. It knows no way to anybody behind
 /// VPP. Dropping it removes it.
 #[derive(Debug)]
@@ -66,7 +69,7 @@ impl Beyond {
     /// # Errors
     /// When VPP does not take it.
     pub fn join(&self, vpp: &Vpp) -> Result<()> {
-        let made = vpp.cli(&format!("create host-interface name {NEAR}"))?;
+        let made = vpp.cli(&format!("create host-interface name {NEAR} hw-addr {MAC}"))?;
         ensure!(made == Self::INTERFACE, "{made}");
         let interface = Self::INTERFACE;
         let address = |own| format!("set interface ip address {interface} {own}/{}", Self::PREFIX);

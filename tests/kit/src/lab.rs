@@ -90,11 +90,7 @@ pub fn docker_test(more: &[Need], test: impl FnOnce(&mut Lab) -> Result<()>) {
 ///
 /// # Panics
 /// As [`docker_test`].
-pub fn agent_test(
-    options: AgentOptions,
-    more: &[Need],
-    test: impl FnOnce(&mut Lab) -> Result<()>,
-) {
+pub fn agent_test(options: AgentOptions, more: &[Need], test: impl FnOnce(&mut Lab) -> Result<()>) {
     lab_test(options, None, more, test);
 }
 
@@ -125,8 +121,8 @@ fn lab_test(
         return;
     }
     let turn = Turn::take().expect("the lock file can be made");
-    let mut lab =
-        prepare(options, attach).unwrap_or_else(|error| panic!("the agent does not start: {error:?}"));
+    let mut lab = prepare(options, attach)
+        .unwrap_or_else(|error| panic!("the agent does not start: {error:?}"));
     // The test drops its containers and networks before the look at what is left.
     let outcome = catch_unwind(AssertUnwindSafe(|| test(&mut lab)));
     let outcome = match outcome {

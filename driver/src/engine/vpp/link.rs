@@ -89,8 +89,7 @@ impl Links {
         domain: DomainId,
         joined: bool,
     ) -> Result<(PortId, Option<PortId>), (EngineError, Vec<PortId>)> {
-        let create =
-            |config| dataplane.create_port(domain, config).map_err(EngineError::from);
+        let create = |config| dataplane.create_port(domain, config).map_err(EngineError::from);
         let name = endpoint.id.short();
         let port = create(PortConfig::new(name, Some(endpoint.mac)));
         let port = port.map_err(|error| (error, vec![]))?;
