@@ -18,6 +18,7 @@ use crate::worker::fabric::{Parcel, Tunnel};
 use crate::{DomainId, MacAddr, PortConfig};
 
 /// One port and its ways out. The ways in are [`Input`](super::inputs::Input)s.
+#[expect(clippy::struct_excessive_bools, reason = "facts that hold in any combination")]
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) id: PortId,
