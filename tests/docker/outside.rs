@@ -1,6 +1,7 @@
 //! The outside: containers reach a host behind the host, and it reaches them by published ports.
 
 mod flows;
+mod kind;
 mod splice;
 mod stopped;
 
@@ -16,37 +17,14 @@ use kit::process::{Process, run};
 use kit::{Container, Engine, Image, Lab, Network, World, programs, wait};
 use serde_json::Value;
 
+pub(crate) use self::kind::Kind;
+
 const SOON: Duration = Duration::from_secs(20);
 
 /// How long a large transfer may take.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 const MIB: &str = "1048576";
-
-/// The ways in which a container can be attached, and what speaks in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The kernel, behind a TAP.
-    Tap,
-    /// The kernel, at an end of a veth pair.
-    Veth,
-    /// A packet program.
-    Memif,
-    /// A program with the preload library, without a kernel interface.
-    Session,
-}
-
-impl Kind {
-    const ALL: [Self; 4] = [Self::Tap, Self::Veth, Self::Memif, Self::Session];
-
-    pub(crate) fn attach(self) -> &'static str {
-        match self {
-            Self::Tap | Self::Memif => "attach=auto",
-            Self::Veth => "attach=veth",
-            Self::Session => "attach=userspace",
-        }
-    }
-}
 
 /// Why tests are of the embedded engine only.
 const WAY_OUT: &str = "VPP has a way out of its own, by --vpp-outside";
