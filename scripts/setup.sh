@@ -64,6 +64,7 @@ find_missing() {
     # Debian's own: the suites put it into images, with its library.
     [ -d /usr/lib/python3 ] && [ -x /usr/bin/python3 ] || packages+=(python3)
     want musl-gcc musl-tools
+    want openssl openssl
     # Virtual machines behind vhost-user devices, without KVM.
     ! guest_machine || want qemu-system-x86_64 qemu-system-x86
     # Counts instructions for the regression guard.

@@ -1,6 +1,7 @@
-//! Sends bytes to an echo server over VPP's TCP and compares what comes back.
+//! Sends bytes to an echo server over VPP's TCP, or its TLS, and compares what comes back. VPP's TLS checks no
+//! certificate unless it is told to.
 //!
-//!     echo_client SOCKET ADDRESS [BYTES [LIBRARY]]
+//!     echo_client SOCKET ADDRESS [BYTES [LIBRARY [tls]]]
 //!     echo_client /run/vpp/app_ns_sockets/default 10.0.0.1:7 1000000
 
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let usage = "usage: echo_client SOCKET ADDRESS [BYTES [LIBRARY]]";
+    let usage = "usage: echo_client SOCKET ADDRESS [BYTES [LIBRARY [tls]]]";
     let socket = arguments.next().context(usage)?;
     let address: SocketAddr = arguments.next().context(usage)?.parse()?;
     let bytes: usize = arguments.next().as_deref().unwrap_or("65536").parse()?;
@@ -26,7 +27,15 @@ fn main() -> anyhow::Result<()> {
 
     let worker = App::attach(&library, &Config::new("echo-client", socket))?;
     let epoll = worker.epoll()?;
-    let session = worker.session(Protocol::Tcp)?;
+    let session = match arguments.next().as_deref() {
+        None => worker.session(Protocol::Tcp)?,
+        Some("tls") => {
+            let session = worker.session(Protocol::Tls)?;
+            session.set_no_cert_key()?;
+            session
+        }
+        Some(_) => bail!(usage),
+    };
     session.connect(address)?;
     epoll.add(&session, 0, Ready::READ | Ready::WRITE | Ready::PEER_ENDED | Ready::EDGE)?;
 

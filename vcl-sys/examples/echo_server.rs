@@ -1,6 +1,6 @@
-//! Sends back what comes, over VPP's TCP.
+//! Sends back what comes, over VPP's TCP, or with a certificate and its key (files, PEM) over VPP's TLS.
 //!
-//!     echo_server SOCKET ADDRESS [LIBRARY]
+//!     echo_server SOCKET ADDRESS [LIBRARY [CERTIFICATE KEY]]
 //!     echo_server /run/vpp/app_ns_sockets/default 0.0.0.0:7
 
 use std::collections::HashMap;
@@ -42,17 +42,32 @@ impl Echo {
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let usage = "usage: echo_server SOCKET ADDRESS [LIBRARY]";
+    let usage = "usage: echo_server SOCKET ADDRESS [LIBRARY [CERTIFICATE KEY]]";
     let socket = arguments.next().context(usage)?;
     let address: SocketAddr = arguments.next().context(usage)?.parse()?;
     let library = match arguments.next() {
         Some(path) => Library::open(Path::new(&path))?,
         None => Library::open_newest()?,
     };
+    let certificate = match arguments.next() {
+        Some(certificate) => {
+            let key = arguments.next().context(usage)?;
+            Some([certificate, key].map(std::fs::read))
+        }
+        None => None,
+    };
     println!("libvppcom {} from {}", library.release(), library.path().display());
 
     let worker = App::attach(&library, &Config::new("echo-server", socket))?;
-    let listener = worker.session(Protocol::Tcp)?;
+    let (listener, _pair) = match certificate {
+        Some([certificate, key]) => {
+            let pair = worker.add_cert_key(&certificate?, &key?)?;
+            let listener = worker.session(Protocol::Tls)?;
+            listener.set_cert_key(&pair)?;
+            (listener, Some(pair))
+        }
+        None => (worker.session(Protocol::Tcp)?, None),
+    };
     listener.bind(address)?;
     listener.listen()?;
     println!("listening on {}", listener.local_addr()?);

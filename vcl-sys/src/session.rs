@@ -8,6 +8,9 @@ use crate::error::{CallError, ErrorKind};
 use crate::worker::{Thread, would_block};
 use crate::{Attribute, CertKey, Protocol};
 
+/// The pair of VPP's that has neither certificate nor key (v26.06 `tls_openssl.c`, `openssl_ctx_init_client`).
+const NO_PAIR: u32 = 0;
+
 /// A session of a worker: a listener, a connection, or a UDP port. It never blocks, and is closed when it is
 /// dropped; what was written is still sent then.
 #[derive(Debug)]
@@ -233,6 +236,15 @@ impl Session {
     /// [`ErrorKind::Invalid`] for sessions without TLS.
     pub fn set_cert_key(&self, pair: &CertKey) -> Result<(), CallError> {
         self.thread.calls.set_number(self.handle, Attribute::SetCertKeyPair, pair.index())
+    }
+
+    /// Has a TLS session show no certificate, as most clients do. VPP refuses a connect of TLS for which neither this was
+    /// called nor [`set_cert_key`](Self::set_cert_key) (v26.06 `tls.c`: `SESSION_E_NOEXTCFG`).
+    ///
+    /// # Errors
+    /// As [`set_cert_key`](Self::set_cert_key).
+    pub fn set_no_cert_key(&self) -> Result<(), CallError> {
+        self.thread.calls.set_number(self.handle, Attribute::SetCertKeyPair, NO_PAIR)
     }
 
     pub(crate) fn is_of(&self, thread: &Rc<Thread>) -> bool {

@@ -61,6 +61,8 @@ pub enum Need {
     Python,
     /// A compiler for musl.
     Musl,
+    /// The command `openssl`.
+    Openssl,
     /// VPP and its libvppcom.
     Vpp,
     /// VPP's API definitions, and its Python client.
@@ -96,6 +98,7 @@ impl Need {
                 SESSION_PROGRAMS.iter().all(|it| find(it).is_some()) && Path::new(PYTHON).exists()
             }
             Self::Musl => find("musl-gcc").is_some(),
+            Self::Openssl => find("openssl").is_some(),
             Self::Vpp => vpp::Files::find().is_some_and(|it| it.load()),
             Self::VppDefinitions => {
                 vpp::definitions().is_some() && succeeds("python3", &["-c", "import vpp_papi"])
@@ -123,6 +126,7 @@ impl Need {
             Self::Registry => "needs docker-registry (`scripts/setup.sh test`)",
             Self::Python => "needs python3 (`scripts/setup.sh test`)",
             Self::Musl => "needs musl-gcc (`scripts/setup.sh test`)",
+            Self::Openssl => "needs openssl (`scripts/setup.sh test`)",
             Self::VppDefinitions => {
                 "needs DOCKERVPP_VPP_API_DIR=/folder/of/api.json/files, and python3 with vpp_papi"
             }
