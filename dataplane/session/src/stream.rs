@@ -173,9 +173,12 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Says that this side is gone.
+    /// Says that this side is gone. A reset is no end of the stream: whoever saw an end before it knows, and whoever did
+    /// not is told of none. A reader that sleeps is woken by the end of the session's socket.
     pub fn close(&self, how: Closed) {
-        self.end();
+        if how == Closed::Orderly {
+            self.end();
+        }
         if let Ok(word) = self.word32(self.into.closed()) {
             word.store(if how == Closed::Orderly { 1 } else { 2 }, Ordering::Release);
         }

@@ -188,6 +188,16 @@ fn endings_are_seen_after_the_bytes() {
     assert_eq!(b.peer_closed(), Some(Closed::Reset));
 }
 
+#[test]
+fn a_reset_is_no_end() {
+    for (how, ends) in [(Closed::Orderly, true), (Closed::Reset, false)] {
+        let pair = Pair::new();
+        let (a, b) = (pair.side(Side::First), pair.side(Side::Second));
+        a.close(how);
+        assert_eq!((b.peer_ended(), b.peer_closed()), (ends, Some(how)));
+    }
+}
+
 /// A peer that says that it is gone, and is not, would otherwise be asked again and again.
 #[test]
 fn a_claim_to_be_gone_keeps_nobody_from_sleeping() {

@@ -68,9 +68,13 @@ pub(crate) fn connect(fd: c_int, fresh: Fresh, destination: SocketAddr) -> Outco
         }
         Some((Reply::Pending, _)) => {
             let link = Link::connecting(destination);
+            let kernels = (!nonblocking).then(|| Hidden::duplicate(borrow(fd)).ok()).flatten();
             Outcome::Answer(adopt(fd, &before, &near, link).and_then(|()| {
                 drop(near);
-                if nonblocking { Err(Errno::INPROGRESS) } else { finish(fd) }
+                if nonblocking {
+                    return Err(Errno::INPROGRESS);
+                }
+                finish(fd).inspect_err(|_| give_back(fd, fresh, kernels))
             }))
         }
         Some((Reply::Refused(refusal), _)) => {
@@ -176,7 +180,7 @@ pub(crate) fn become_one(
     }
     let socket = Arc::new(socket);
     for number in numbers {
-        replace(number, near, nonblocking, fresh.duplicated || fresh.touched.has_native())?;
+        replace(number, near.as_fd(), nonblocking, fresh.duplicated || fresh.touched.has_native())?;
         table::put(number, Object::Socket(Arc::clone(&socket)));
         epoll::attach(number);
     }
@@ -187,7 +191,7 @@ pub(crate) fn become_one(
 /// attaches it to the epolls that had the old one.
 pub(crate) fn replace(
     fd: c_int,
-    near: &OwnedFd,
+    near: BorrowedFd<'_>,
     nonblocking: bool,
     timeouts: bool,
 ) -> Result<(), Errno> {
@@ -210,7 +214,7 @@ pub(crate) fn is_nonblocking(fd: c_int) -> Result<bool, Errno> {
     Ok(rustix::fs::fcntl_getfl(borrow(fd))?.contains(OFlags::NONBLOCK))
 }
 
-fn duplicate_onto(near: &OwnedFd, fd: c_int, close_on_exec: bool) -> Result<(), Errno> {
+fn duplicate_onto(near: BorrowedFd<'_>, fd: c_int, close_on_exec: bool) -> Result<(), Errno> {
     #![allow(unsafe_code)]
     let flags =
         if close_on_exec { rustix::io::DupFlags::CLOEXEC } else { rustix::io::DupFlags::empty() };
@@ -220,6 +224,25 @@ fn duplicate_onto(near: &OwnedFd, fd: c_int, close_on_exec: bool) -> Result<(), 
         <OwnedFd as rustix::fd::FromRawFd>::from_raw_fd(fd)
     });
     rustix::io::dup3(near, &mut target, flags)
+}
+
+/// A blocking connect failed, and the program was told: what it has is a socket that is not connected, and that it may
+/// connect anew, so it has the kernel's again. One that goes on, after a signal or a timeout, is left alone.
+fn give_back(fd: c_int, fresh: Fresh, kernels: Option<Hidden>) {
+    let (Some(kernels), Some(socket)) = (kernels, table::socket(fd)) else { return };
+    let Some(link) = socket.link() else { return };
+    if link.session().is_some() || !link.peer_gone.load(Ordering::Acquire) {
+        return;
+    }
+    let numbers: SmallVec<[c_int; 4]> =
+        table::known(0, c_int::MAX).filter(|&it| table::is_session(it, link)).collect();
+    for number in numbers {
+        let Ok(nonblocking) = is_nonblocking(number) else { continue };
+        if replace(number, borrow(kernels.number()), nonblocking, true).is_ok() {
+            table::put(number, Object::Fresh(fresh));
+            epoll::attach(number);
+        }
+    }
 }
 
 /// Looks whether the answer to a pending connect came. Reads all that came: an edge-triggered epoll reports

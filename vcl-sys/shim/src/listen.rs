@@ -202,7 +202,7 @@ pub(crate) fn renew_once(fd: c_int, socket: &Socket, listener: &Listener) -> Res
     if !table::is_socket(fd, socket) {
         return Err(Errno::BADF);
     }
-    replace(fd, &near, socket.nonblocking.load(Ordering::Relaxed), true)?;
+    replace(fd, near.as_fd(), socket.nonblocking.load(Ordering::Relaxed), true)?;
     log::decision!("fd {fd}: the agent is back, the listener is registered again: {sessions}");
     epoll::attach(fd);
     Ok(())

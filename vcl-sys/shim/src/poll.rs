@@ -47,10 +47,10 @@ impl Watched {
         }
     }
 
-    /// A socket whose flows are of interest.
-    fn datagram(&self, entry: pollfd) -> Option<&Datagram> {
+    /// A socket with flows, of which a peer that was not there is of interest whatever is asked (poll(2): `POLLERR`).
+    fn datagram(&self) -> Option<&Datagram> {
         match &self.own {
-            Own::Datagram(socket) if asked(entry) & READS != 0 => Some(socket),
+            Own::Datagram(socket) => Some(socket),
             _ => None,
         }
     }
@@ -126,7 +126,7 @@ impl<'a> Poll<'a> {
             if matches!(&it.own, Own::Socket(socket) if socket.listener().is_some()) {
                 kernel[it.at].events &= readiness::events(LISTENER);
             }
-            if let Some(socket) = Watched::datagram(it, fds[it.at]) {
+            if let Some(socket) = it.datagram() {
                 kernel.push(pollfd { fd: socket.hub(), events: libc::POLLIN, revents: 0 });
             }
         }
@@ -316,7 +316,7 @@ impl<'a> Poll<'a> {
     /// Takes over what the kernel said: of its own descriptors as it is, of sessions as news.
     fn take_over(&mut self) {
         for it in &self.watched {
-            if let Some(socket) = it.datagram(self.fds[it.at])
+            if let Some(socket) = it.datagram()
                 && self.kernel[self.fds.len()..].iter().any(|hub| hub.revents != 0)
             {
                 socket.digest(self.fds[it.at].fd);

@@ -287,7 +287,9 @@ impl Link {
         // and the peer may still read.
         let unread = !self.write_ended.load(Ordering::Acquire) && stream.unread_by_peer() != Ok(0);
         if unread || stream.peer_wills_reset() || stream.peer_closed() == Some(Closed::Reset) {
-            self.set_error(Errno::CONNRESET);
+            // After its end a reset says only that nobody wants what was written (`tcp_reset`).
+            let error = if stream.peer_ended() { Errno::PIPE } else { Errno::CONNRESET };
+            self.set_error(error);
             self.answered.store(true, Ordering::Release);
         }
     }

@@ -25,7 +25,8 @@ pub(crate) struct Receive {
     pub(crate) discard: bool,
 }
 
-/// The session of a link; an answer that is on its way is waited for on a blocking socket.
+/// The session of a link; an answer that is on its way is waited for on a blocking socket. `EPIPE` where the connect failed
+/// and the program knows.
 pub(crate) fn established<'a>(
     fd: c_int,
     socket: &Socket,
@@ -41,7 +42,10 @@ pub(crate) fn established<'a>(
     }
     match link.session() {
         Some(session) => Ok(session),
-        None => Err(link.take_error().unwrap_or(Errno::AGAIN)),
+        None => Err(link.take_error().unwrap_or_else(|| {
+            let failed = link.peer_gone.load(Ordering::Acquire);
+            if failed { Errno::PIPE } else { Errno::AGAIN }
+        })),
     }
 }
 
@@ -54,7 +58,11 @@ pub(crate) fn receive(
 ) -> Result<usize, Errno> {
     let link = socket.link().ok_or(Errno::NOTCONN)?;
     let dont_wait = how.dont_wait || socket.nonblocking.load(Ordering::Relaxed);
-    let session = established(fd, socket, link, how.dont_wait)?;
+    let session = match established(fd, socket, link, how.dont_wait) {
+        // Nothing will ever come.
+        Err(Errno::PIPE) => return Ok(0),
+        other => other?,
+    };
     if buffers.len() == 0 {
         // As TCP: to receive nothing is to wait for something.
         while !ended(link, session) && session.stream().readable() == Ok(0) {

@@ -75,9 +75,12 @@ impl Tcp {
         env: &mut Environment<'_>,
     ) -> Result<ConnectionId, StackError> {
         let addressing = &env.config.addressing;
-        if remote.port() == 0 || remote.ip().is_multicast() || addressing.is_broadcast(remote.ip())
-        {
+        if remote.ip().is_multicast() || addressing.is_broadcast(remote.ip()) {
             return Err(StackError::Unreachable);
+        }
+        if remote.port() == 0 {
+            // Nobody can listen there.
+            return Err(StackError::Refused);
         }
         let route = addressing.route(remote.ip()).ok_or(StackError::Unreachable)?;
         if self.connections.len() >= env.config.connections {

@@ -30,7 +30,7 @@ impl Tcp {
             return;
         };
         let flow = segment.flow(packet);
-        if flow.remote.port() == 0 || flow.local.port() == 0 || flow.remote.ip().is_unspecified() {
+        if flow.remote.port() == 0 || flow.remote.ip().is_unspecified() {
             env.counters.malformed += 1;
             return;
         }
