@@ -2,7 +2,8 @@
 //!
 //! * `conformance one|two OWN4 OWN6 PEER4 PEER6 [CASE]...` runs the cases (all by default) as one of the
 //!   two sides, whose standard streams must be connected by whoever started them: a line that one
-//!   writes with a leading `> ` is for the other. Lines with a leading `| ` are the record.
+//!   writes with a leading `> ` is for the other. Lines with a leading `| ` are the record. Cases whose names contain a
+//!   word with a leading `-` are left out.
 //! * `conformance inherited DESCRIPTOR CASE` and `conformance serving DESCRIPTOR COUNT CASE` are what cases
 //!   execute.
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::differences::{DIFFERENCES, Difference};
+use super::differences::Difference;
 use super::record::Record;
 
 /// What shows for a line that is missing.
@@ -17,27 +17,37 @@ pub(crate) struct Comparison {
     pub(crate) count: usize,
     /// Lines that are alike.
     pub(crate) alike: usize,
-    /// Which of [`DIFFERENCES`] were met.
+    /// Which of the differences that may be were met.
     pub(crate) met: Vec<bool>,
 }
 
-/// Compares what the kernel answered with what sessions did.
-pub(crate) fn compare(kernel: &Record, sessions: &Record) -> Comparison {
-    let mut found = Comparison { met: vec![false; DIFFERENCES.len()], ..Comparison::default() };
+/// Compares what the kernel answered with what sessions did, which may differ in these ways.
+pub(crate) fn compare(
+    kernel: &Record,
+    sessions: &Record,
+    differences: &[&Difference],
+) -> Comparison {
+    let mut found = Comparison { met: vec![false; differences.len()], ..Comparison::default() };
     let more = sessions.order.iter().filter(|it| !kernel.order.contains(it));
     for case in kernel.order.iter().chain(more) {
         let none = <[Vec<String>; 2]>::default();
         let expected = kernel.lines.get(case).unwrap_or(&none);
         let got = sessions.lines.get(case).unwrap_or(&none);
         for (side, (expected, got)) in ["one", "two"].iter().zip(expected.iter().zip(got)) {
-            found.side(case, side, expected, got);
+            found.side(differences, case, side, [expected, got]);
         }
     }
     found
 }
 
 impl Comparison {
-    fn side(&mut self, case: &str, side: &str, expected: &[String], got: &[String]) {
+    fn side(
+        &mut self,
+        differences: &[&Difference],
+        case: &str,
+        side: &str,
+        [expected, got]: [&[String]; 2],
+    ) {
         for at in 0..expected.len().max(got.len()) {
             let line = |all: &[String]| all.get(at).map_or(MISSING, String::as_str).to_owned();
             let (expected, got) = (line(expected), line(got));
@@ -45,7 +55,7 @@ impl Comparison {
                 self.alike += 1;
                 continue;
             }
-            if let Some(which) = DIFFERENCES.iter().position(|it| it.allows(case, &expected, &got))
+            if let Some(which) = differences.iter().position(|it| it.allows(case, &expected, &got))
             {
                 self.met[which] = true;
                 continue;

@@ -3,6 +3,8 @@
 //! Everything else is a bug. Each entry must still be met, and stands in `docs/shim.md` in the same
 //! words.
 
+use super::across::{Between, With};
+
 /// One difference.
 #[derive(Debug)]
 pub(crate) struct Difference {
@@ -13,6 +15,8 @@ pub(crate) struct Difference {
     /// What the kernel's record says, and what that of sessions says in its place. A star at the end
     /// stands for anything.
     pub(crate) lines: &'static [(&'static str, &'static str)],
+    /// Where a network stack has it that stands between the session and its peer; nowhere if the session itself has it.
+    pub(crate) between: &'static [Between],
 }
 
 /// All of them.
@@ -21,6 +25,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         what: "There are no urgent data: sending with `MSG_OOB` is `EOPNOTSUPP`.",
         cases: &["urgent"],
         lines: &[("send 1 OOB = 1", "send 1 OOB = EOPNOTSUPP")],
+        between: &[],
     },
     Difference {
         what: "A connection is not taken back by connecting to `AF_UNSPEC`: `EISCONN`, and it goes on.",
@@ -34,6 +39,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             ),
             ("poll IN|OUT|RDHUP = 1 OUT|ERR|HUP", "poll IN|OUT|RDHUP = 1 OUT"),
         ],
+        between: &[],
     },
     Difference {
         what: "A socket that is there twice by `fork`, or by passing it on, before it is connected becomes a session \
@@ -47,29 +53,34 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             ),
             ("send 6 NOSIGNAL = 6", "send 6 NOSIGNAL = EPIPE"),
         ],
+        between: &[],
     },
     Difference {
         what: "Stopping and continuing a process (`SIGSTOP`, `SIGCONT`) does not interrupt a call with a timeout that \
                sleeps in `poll`.",
         cases: &["stopped_and_continued"],
         lines: &[("send with timeout = EINTR", "send with timeout = EAGAIN")],
+        between: &[],
     },
     Difference {
         what: "A write that waits for room, and a blocked `connect`, end when another thread closes the descriptor: with \
                what was written so far, or `EBADF`.",
         cases: &["threads_close_while_sending"],
         lines: &[("send = 16777216", "send = EBADF")],
+        between: &[],
     },
     Difference {
         what: "Closing a descriptor ends its registrations with epoll, even if a duplicate is still open.",
         cases: &["epoll_duplicates"],
         lines: &[("epoll_wait = 1 1:IN", "epoll_wait = 0")],
+        between: &[],
     },
     Difference {
         what: "An epoll descriptor inside another one may be reported once more after what it had to \
                report was taken.",
         cases: &["epoll_nested"],
         lines: &[("epoll_wait = 0", "epoll_wait = 1 2:IN")],
+        between: &[],
     },
     Difference {
         what: "`TCP_WINDOW_CLAMP` is zero, or what was set: there is no window.",
@@ -81,5 +92,58 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             ),
             ("set TCP_WINDOW_CLAMP 0 = EINVAL", "set TCP_WINDOW_CLAMP 0 = 0"),
         ],
+        between: &[],
+    },
+];
+
+/// More of them, where a network stack stands between a session and the kernel's TCP.
+pub(crate) const ACROSS: &[Difference] = &[Difference {
+    what: "`TCP_WINDOW_CLAMP` of the kernel's end is another: the network stacks send no time stamps.",
+    cases: &["options_connected", "options_set_before", "options_inherited"],
+    lines: &[(
+        "get TCP_WINDOW_CLAMP = 0 length 4 value *",
+        "get TCP_WINDOW_CLAMP = 0 length 4 value *",
+    )],
+    between: BOTH,
+}];
+
+const BOTH: &[Between] = &[Between::Stack, Between::Vcl];
+
+/// Cases that are not compared where a network stack stands between.
+#[derive(Debug)]
+pub(crate) struct LeftOut {
+    /// Why, in the words of the documentation.
+    pub(crate) what: &'static str,
+    /// Parts of their names.
+    pub(crate) cases: &'static [&'static str],
+    pub(crate) between: &'static [Between],
+    /// Which side has sessions then.
+    pub(crate) with: &'static [With],
+}
+
+/// All of them.
+pub(crate) const LEFT_OUT: &[LeftOut] = &[
+    LeftOut {
+        what: "In kind `userspace` the kernel's sockets lead nowhere: one that an option keeps the kernel's, or that was \
+               passed on before it was connected, cannot connect.",
+        cases: &[
+            "passed_unconnected",
+            "threads_close_while_receiving_datagrams",
+            "threads_close_while_accepting",
+        ],
+        between: BOTH,
+        with: &[With::Two],
+    },
+    LeftOut {
+        what: "A network stack takes connections before the program does, beside those of the backlog.",
+        cases: &["backlog_full"],
+        between: BOTH,
+        with: &[With::One],
+    },
+    LeftOut {
+        what: "Datagrams do not go by VPP's host stack.",
+        cases: &["datagram"],
+        between: &[Between::Vcl],
+        with: &[With::One, With::Two],
     },
 ];

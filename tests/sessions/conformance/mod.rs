@@ -1,11 +1,13 @@
 //! The same program over the kernel's TCP and over sessions: call by call the same answers.
 //!
 //! Both runs are in the same two containers on the same network of the default kind; all that differs is
-//! `LD_PRELOAD`. What may differ stands in `differences`, each with its reason.
+//! `LD_PRELOAD`. What may differ stands in `differences`, each with its reason. `across` has one side only with sessions,
+//! and the kernel's TCP at the other.
 //!
 //! While working on one case, run it alone: `CONFORMANCE_CASES=half_close,linger cargo test …`. The records of the
 //! last run are `target/tmp/conformance-{kernel,sessions}.txt`.
 
+mod across;
 mod compare;
 mod differences;
 mod record;
@@ -18,8 +20,8 @@ use kit::lab::{Lab, docker_test};
 use kit::{Container, Image};
 
 use compare::compare;
-use differences::DIFFERENCES;
-use record::{Over, Record, Stage};
+use differences::{ACROSS, DIFFERENCES, LEFT_OUT};
+use record::{Over, Record, Side, Stage};
 
 /// The network of both runs.
 const NETWORK: &[&str] = &["--ipv6", "--subnet", "10.97.0.0/24", "--subnet", "fd97::/64"];
@@ -40,30 +42,36 @@ fn keep(name: &str, record: &Record) -> Result<()> {
 }
 
 /// A run's record, and how much the kernel's interfaces sent meanwhile.
-fn run(stage: &Stage<'_>, over: Over, wanted: &[String]) -> Result<(Record, u64)> {
-    let sent = || anyhow::Ok(sent_by_kernel(stage.one)? + sent_by_kernel(stage.two)?);
+fn run(stage: &Stage<'_>, name: &str, wanted: &[String]) -> Result<(Record, u64)> {
+    let sent =
+        || anyhow::Ok(sent_by_kernel(stage.one.container)? + sent_by_kernel(stage.two.container)?);
     let before = sent()?;
-    let record = stage.run(over, wanted)?;
-    let name = match over {
-        Over::Kernel => "kernel",
-        Over::Sessions => "sessions",
-    };
+    let record = stage.run(wanted)?;
     keep(name, &record)?;
     Ok((record, sent()? - before))
 }
 
-fn conform(lab: &Lab) -> Result<()> {
+/// The cases that the environment names.
+fn wanted() -> Vec<String> {
     let only = env::var(ONLY).unwrap_or_default();
-    let wanted: Vec<_> = only.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect();
+    only.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect()
+}
+
+fn conform(lab: &Lab) -> Result<()> {
+    let wanted = wanted();
     let network = lab.network(NETWORK)?;
     let image = Image::conformance()?;
     let (one, two) = (Container::idle(&image, &network)?, Container::idle(&image, &network)?);
     one.pings(two.address(&network)?, record::PATIENCE)?;
     one.exec_ok(&["ping", "-6", "-c", "1", &two.address6(&network)?.to_string()])?;
-    let stage = Stage { network: &network, one: &one, two: &two };
-    let (kernel, by_kernel) = run(&stage, Over::Kernel, &wanted)?;
-    let (sessions, past_kernel) = run(&stage, Over::Sessions, &wanted)?;
-    let found = compare(&kernel, &sessions);
+    let stage = |over| {
+        let [one, two] = [&one, &two].map(|container| Side { container, over });
+        Stage { network: &network, one, two }
+    };
+    let (kernel, by_kernel) = run(&stage(Over::Kernel), "kernel", &wanted)?;
+    let (sessions, past_kernel) = run(&stage(Over::Sessions), "sessions", &wanted)?;
+    let differences: Vec<_> = DIFFERENCES.iter().collect();
+    let found = compare(&kernel, &sessions, &differences);
     eprintln!(
         "{} cases, {} lines alike; the kernel sent {by_kernel} bytes, with sessions {past_kernel}",
         kernel.order.len(),
@@ -88,9 +96,10 @@ fn sessions_answer_as_the_kernel_does() {
 #[test]
 fn differences_are_documented() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/shim.md");
-    for difference in DIFFERENCES {
-        let text = fs::read_to_string(&path).expect("docs/shim.md is there");
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(text.contains(difference.what), "docs/shim.md lacks: {}", difference.what);
+    let text = fs::read_to_string(&path).expect("docs/shim.md is there");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let differences = DIFFERENCES.iter().chain(ACROSS).map(|it| it.what);
+    for what in differences.chain(LEFT_OUT.iter().map(|it| it.what)) {
+        assert!(text.contains(what), "docs/shim.md lacks: {what}");
     }
 }

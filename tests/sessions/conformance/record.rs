@@ -48,6 +48,15 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// The record without the cases whose names contain one of `words`.
+    pub(crate) fn without(&self, words: &[&str]) -> Self {
+        let stays = |case: &str| !words.iter().any(|word| case.contains(word));
+        let order = self.order.iter().filter(|case| stays(case)).cloned().collect();
+        let lines = self.lines.iter().filter(|(case, _)| stays(case));
+        let lines = lines.map(|(case, lines)| (case.clone(), lines.clone())).collect();
+        Self { lines, order, said: self.said.clone() }
+    }
+
     fn add(&mut self, side: usize, lines: Vec<String>) {
         for line in lines {
             let noted = line.strip_prefix(NOTE).and_then(|note| note.split_once(": "));
@@ -82,19 +91,26 @@ impl fmt::Display for Record {
     }
 }
 
+/// A container, and what carries the sockets of the program in it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Side<'a> {
+    pub(crate) container: &'a Container,
+    pub(crate) over: Over,
+}
+
 /// The two containers.
 #[derive(Debug)]
 pub(crate) struct Stage<'a> {
     pub(crate) network: &'a Network,
-    pub(crate) one: &'a Container,
-    pub(crate) two: &'a Container,
+    pub(crate) one: Side<'a>,
+    pub(crate) two: Side<'a>,
 }
 
 impl Stage<'_> {
-    /// Runs the cases whose names contain one of `wanted`, all if it is empty.
-    pub(crate) fn run(&self, over: Over, wanted: &[String]) -> Result<Record> {
-        let mut one = self.start("one", [self.one, self.two], over, wanted)?;
-        let mut two = self.start("two", [self.two, self.one], over, wanted)?;
+    /// Runs the cases that `wanted` asks the program for, all if it is empty.
+    pub(crate) fn run(&self, wanted: &[String]) -> Result<Record> {
+        let mut one = self.start("one", [self.one, self.two], wanted)?;
+        let mut two = self.start("two", [self.two, self.one], wanted)?;
         let (to_one, to_two) = (one.take_input()?, two.take_input()?);
         let (from_one, from_two) = thread::scope(|scope| {
             let from_two = scope.spawn(|| carry(&two, to_one));
@@ -111,8 +127,7 @@ impl Stage<'_> {
     fn start(
         &self,
         role: &str,
-        [own, peer]: [&Container; 2],
-        over: Over,
+        [Side { container: own, over }, Side { container: peer, .. }]: [Side<'_>; 2],
         wanted: &[String],
     ) -> Result<Process> {
         let text = |address: Result<IpAddr>| anyhow::Ok(address?.to_string());

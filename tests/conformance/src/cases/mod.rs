@@ -94,10 +94,21 @@ fn every() -> impl Iterator<Item = &'static Case> {
     all.into_iter().flatten()
 }
 
-/// Runs the cases whose names contain one of `wanted`; all if there are none.
-pub fn run(mut script: Script, wanted: &[&str]) {
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|it| name.contains(it));
-    for case in every().filter(|case| is_wanted(case.name)) {
+/// What a word starts with that leaves cases out.
+const LEFT_OUT: char = '-';
+
+/// Whether words choose the case `name`: those of them that it contains, or all if there are none, but for words with a
+/// leading `-`.
+fn is_chosen(name: &str, words: &[&str]) -> bool {
+    let left_out = |word: &&str| word.strip_prefix(LEFT_OUT).is_some_and(|it| name.contains(it));
+    let mut wanted = words.iter().filter(|word| !word.starts_with(LEFT_OUT)).peekable();
+    (wanted.peek().is_none() || wanted.any(|it| name.contains(it))) && !words.iter().any(left_out)
+}
+
+/// Runs the cases that `words` choose: those whose names contain one of them, without those whose names contain one of
+/// those with a leading `-`.
+pub fn run(mut script: Script, words: &[&str]) {
+    for case in every().filter(|case| is_chosen(case.name, words)) {
         for family in case.families {
             script.begin(&format!("{}/{}", case.name, family.name()), *family);
             let job = script.side(case.one, case.two);
@@ -139,4 +150,19 @@ pub fn inherited(fd: Fd, case: &str) {
     script.recv(fd, 16, 0);
     script.send(fd, b"from exec", 0);
     script.close(fd);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_choose_cases_and_leave_some_out() {
+        assert!(is_chosen("connect_refused", &[]));
+        assert!(is_chosen("connect_refused", &["listen", "refused"]));
+        assert!(!is_chosen("connect_refused", &["listen"]));
+        assert!(!is_chosen("connect_refused", &["-refused"]));
+        assert!(is_chosen("connect", &["-refused"]));
+        assert!(!is_chosen("connect_refused", &["connect", "-refused"]));
+    }
 }
