@@ -164,8 +164,12 @@ fn datagrams_both_ways() {
 fn refusals() {
     let Some((_lab, host, kernel)) = lab(1500) else { return };
     for address in both(1) {
-        let refused = kernel.run(|| TcpStream::connect((address, 1))).expect_err("nobody listens");
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        // At port 0 nobody can listen.
+        for port in [1, 0] {
+            let connect = || TcpStream::connect((address, port));
+            let refused = kernel.run(connect).expect_err("nobody listens");
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        }
     }
     for address in both(2) {
         let at = SocketAddr::new(address, 1);
