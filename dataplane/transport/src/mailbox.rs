@@ -4,13 +4,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use rustix::event::{EventfdFlags, eventfd};
-use session::broker::{Attempt, ListenAt, ListenerId, NetworkStack};
+use session::broker::{Attempt, ListenAt, ListenerId, NetworkStack, Told};
 
 /// Something for the thread to do.
 #[derive(Debug)]
 pub(crate) enum Command {
     Connect(Attempt),
-    Listen(ListenAt),
+    Listen(ListenAt, Told),
     Unlisten(ListenerId),
     /// A listener of this port may have room again.
     Room(u16),
@@ -58,8 +58,8 @@ impl NetworkStack for Mailbox {
         self.post(Command::Connect(attempt));
     }
 
-    fn listen(&self, at: ListenAt) {
-        self.post(Command::Listen(at));
+    fn listen(&self, at: ListenAt, told: Told) {
+        self.post(Command::Listen(at, told));
     }
 
     fn unlisten(&self, listener: ListenerId) {

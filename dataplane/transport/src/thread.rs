@@ -172,10 +172,10 @@ impl Thread {
                     self.datagrams.connect(attempt, &mut self.stack, &self.broker, now);
                 }
                 Command::Connect(attempt) => self.connect(attempt, now),
-                Command::Listen(at) if at.protocol == Protocol::Datagram => {
+                Command::Listen(at, _told) if at.protocol == Protocol::Datagram => {
                     self.datagrams.listen(&at, &mut self.stack, now);
                 }
-                Command::Listen(at) => {
+                Command::Listen(at, _told) => {
                     let Self { stack, listeners, .. } = self;
                     let listen = |local, backlog| {
                         let listener = stack.listen(now, local, backlog);

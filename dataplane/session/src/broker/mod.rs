@@ -18,5 +18,5 @@ pub mod io;
 pub use self::core::{
     Counters, Endpoint, EndpointKey, Limits, ListenerId, NetworkKey, Rate, SessionId, Way,
 };
-pub use self::io::{Attempt, Handle, Joined, ListenAt, NetworkStack, NotAccepted};
+pub use self::io::{Attempt, Handle, Joined, ListenAt, NetworkStack, NotAccepted, Told};
 pub use self::io::{ListenerView, Options, Service, SessionState, SessionView};

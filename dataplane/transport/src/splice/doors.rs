@@ -17,7 +17,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
-use session::broker::{Attempt, EndpointKey, Handle, ListenAt, ListenerId, NetworkStack};
+use session::broker::{Attempt, EndpointKey, Handle, ListenAt, ListenerId, NetworkStack, Told};
 use session::wire::Protocol;
 
 use super::listening::Listening;
@@ -346,8 +346,8 @@ impl NetworkStack for Fork {
         self.stack.connect(attempt);
     }
 
-    fn listen(&self, at: ListenAt) {
-        self.stack.listen(at);
+    fn listen(&self, at: ListenAt, told: Told) {
+        self.stack.listen(at, told);
         if at.protocol == Protocol::Stream {
             self.doors.listen(at);
         }

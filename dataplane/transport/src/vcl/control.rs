@@ -49,6 +49,10 @@ impl Shared {
         *self.lock() = status;
     }
 
+    pub(super) fn is(&self, status: &Status) -> bool {
+        *self.lock() == *status
+    }
+
     fn lock(&self) -> MutexGuard<'_, Status> {
         // Replaced as a whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

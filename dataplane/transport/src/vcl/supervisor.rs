@@ -1,5 +1,6 @@
 //! The agent's side: a process that is started and looked after, and what it is told.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -7,14 +8,14 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use session::broker::{Attempt, EndpointKey, Handle, Joined, NotAccepted};
+use session::broker::{Attempt, EndpointKey, Handle, Joined, ListenerId, NotAccepted, Told};
 use session::wire::{Protocol, Refusal};
 
 use super::backoff::Backoff;
@@ -30,6 +31,9 @@ const NEWS: u64 = 1;
 
 /// How long a process may take to end by itself.
 const PARTING: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// How long a program waits until VPP listens: less than the preload library waits for the broker.
+const LISTENING: Duration = Duration::from_secs(1);
 
 /// What is started: a program, and arguments in front of those that say where to attach.
 #[derive(Debug, Clone)]
@@ -76,6 +80,8 @@ pub(crate) struct Supervisor {
     inbox: Receiver<Request>,
     epoll: OwnedFd,
     desk: Desk<Attempt>,
+    /// Programs that wait for VPP to listen, each since then.
+    waiting: HashMap<ListenerId, (Instant, Told)>,
     running: Option<Running>,
     backoff: Backoff,
     start_at: Instant,
@@ -102,6 +108,7 @@ impl Supervisor {
             inbox,
             epoll,
             desk: Desk::new(),
+            waiting: HashMap::new(),
             running: None,
             backoff: Backoff::new(),
             start_at: Instant::now(),
@@ -190,6 +197,7 @@ impl Supervisor {
         for attempt in self.desk.take_all() {
             self.broker.refuse(attempt, Refusal::Unreachable);
         }
+        self.waiting.clear();
         Some(status)
     }
 
@@ -222,13 +230,17 @@ impl Supervisor {
             let this = match request {
                 Request::Connect(attempt) => self.connect(attempt),
                 // Datagrams do not go over VPP's host stack.
-                Request::Listen(at) if at.protocol == Protocol::Datagram => Ok(()),
-                Request::Listen(at) => {
+                Request::Listen(at, _told) if at.protocol == Protocol::Datagram => Ok(()),
+                Request::Listen(at, told) => {
                     self.desk.listen(at);
+                    if self.wishes.status.is(&Status::Attached) {
+                        self.waiting.insert(at.listener, (Instant::now(), told));
+                    }
                     self.tell(&ToProcess::Listen(at), Vec::new())
                 }
                 Request::Unlisten(listener) => {
                     self.desk.unlisten(listener);
+                    self.waiting.remove(&listener);
                     self.tell(&ToProcess::Unlisten(listener), Vec::new())
                 }
                 Request::Room(port) => self.tell(&ToProcess::Room { port }, Vec::new()),
@@ -292,6 +304,10 @@ impl Supervisor {
                 }
                 Ok(())
             }
+            ToAgent::Listening(listener) => {
+                self.waiting.remove(&listener);
+                Ok(())
+            }
             ToAgent::Accept { id, local, remote } => {
                 match self.broker.accept(self.key, Protocol::Stream, local, remote) {
                     Ok(joined) => self.open(id, joined),
@@ -319,8 +335,13 @@ impl Supervisor {
 
     /// Sleeps until there is news.
     fn wait(&mut self) {
+        let now = Instant::now();
+        self.waiting.retain(|_, (since, _)| now.duration_since(*since) < LISTENING);
         let waits = self.running.is_none() && self.attach.is_some();
-        let limit = waits.then(|| self.start_at.saturating_duration_since(Instant::now()));
+        let start = waits.then_some(self.start_at);
+        let told = self.waiting.values().map(|(since, _)| *since + LISTENING).min();
+        let next = start.into_iter().chain(told).min();
+        let limit = next.map(|at| at.saturating_duration_since(now));
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
         let mut room = [const { MaybeUninit::uninit() }; 64];
         let events = match epoll::wait(&self.epoll, &mut room, limit.as_ref()) {

@@ -23,7 +23,7 @@ use session::wire::{Protocol, REPLY_BYTES, Refusal, Reply, SessionInfo};
 pub(crate) const MESSAGE_BYTES: usize = ADDRESSES + 2 * ADDRESS_BYTES + REPLY_BYTES;
 
 const MAGIC: [u8; 4] = *b"VCLH";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const ADDRESSES: usize = 20;
 const ADDRESS_BYTES: usize = 20;
 
@@ -60,6 +60,8 @@ pub(crate) enum ToAgent {
     Connected { id: ConnectionId },
     /// There is no connection.
     Refused { id: ConnectionId, refusal: Refusal },
+    /// VPP listens for the listener, or will not.
+    Listening(ListenerId),
     /// A connection came from `remote` to `local`, or asks once more.
     Accept { id: ConnectionId, local: SocketAddr, remote: SocketAddr },
 }
@@ -267,6 +269,7 @@ impl ToAgent {
             Self::Accept { id, local, remote } => {
                 Draft::new(132, id.0).address(0, local).address(1, remote)
             }
+            Self::Listening(listener) => Draft::new(133, listener.0),
         };
         draft.0
     }
@@ -288,6 +291,7 @@ impl ToAgent {
             132 => {
                 Self::Accept { id: came.id(), local: came.address(0)?, remote: came.address(1)? }
             }
+            133 => Self::Listening(ListenerId(came.number())),
             _ => return Err(Malformed::Field("kind")),
         })
     }
@@ -349,6 +353,7 @@ mod tests {
         let others = [
             ToAgent::Attached,
             ToAgent::Connected { id },
+            ToAgent::Listening(ListenerId(9)),
             ToAgent::Accept { id, local: at("10.0.0.1:80"), remote: at("10.0.0.2:40000") },
         ];
         for message in refusals.into_iter().chain(others) {
@@ -370,7 +375,7 @@ mod tests {
             ToProcess::decode(&bytes)
         };
         assert_eq!(with(0, b'X'), Err(Malformed::Magic));
-        assert_eq!(with(4, 2), Err(Malformed::Version(2)));
+        assert_eq!(with(4, 1), Err(Malformed::Version(1)));
         assert_eq!(with(6, 0), Err(Malformed::Field("kind")));
         assert_eq!(with(6, 1), Err(Malformed::Field("address")));
         assert_eq!(with(6, 2), Err(Malformed::Field("session")));

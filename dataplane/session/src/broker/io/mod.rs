@@ -28,7 +28,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-pub use self::stack::{Attempt, Handle, Joined, ListenAt, NetworkStack, NotAccepted};
+pub use self::stack::{Attempt, Handle, Joined, ListenAt, NetworkStack, NotAccepted, Told};
 pub use self::view::{ListenerView, SessionState, SessionView};
 
 use self::thread::Shared;

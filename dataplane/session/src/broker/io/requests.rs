@@ -11,7 +11,7 @@ use super::listener::ListenerSockets;
 use super::memory::Kept;
 use super::pool::{Sharing, alone};
 use super::socket::{Received, is_kernel_listener, is_unix, send, takes_replies};
-use super::stack::ListenAt;
+use super::stack::{ListenAt, Told};
 use super::state::State;
 use crate::broker::core::broker::{Ask, Grant, ListenVerdict, Verdict};
 use crate::broker::core::registry::Record;
@@ -133,17 +133,18 @@ impl State {
                 None
             }
         });
-        // Before the program is told, so that no peer comes too early.
-        let local = Local::new(address.ip(), reuse.v6_only);
-        let port = address.port();
-        self.listen_by_stack(key, ListenAt { listener: id, protocol, local, port, backlog });
-        if self.weight.apply(far.as_fd(), backlog).is_err()
-            || send(&far, &Reply::Listening, &[]).is_err()
-        {
+        let answer = self
+            .weight
+            .apply(far.as_fd(), backlog)
+            .and_then(|()| rustix::io::fcntl_dupfd_cloexec(&far, 0));
+        let Ok(answer) = answer else {
             self.forget_listener(key, id);
             self.discard(key, std::iter::once(far).chain(kernel));
             return self.broker.count(key, |counters| counters.undelivered += 1);
-        }
+        };
+        let local = Local::new(address.ip(), reuse.v6_only);
+        let port = address.port();
+        let at = ListenAt { listener: id, protocol, local, port, backlog };
         let kernel = kernel.map(Arc::new);
         let sockets =
             ListenerSockets { far, kernel, cookie, wants_room: false, kernel_rests: false };
@@ -152,6 +153,7 @@ impl State {
             return self.forget_listener(key, id);
         }
         self.doors.push((key, protocol, address.port()));
+        self.listen_by_stack(key, at, Told::by(answer));
     }
 
     /// Answers a listen that leads nowhere.

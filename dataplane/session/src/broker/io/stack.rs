@@ -29,8 +29,8 @@ pub trait NetworkStack: fmt::Debug + Send + Sync {
     /// Opens a connection, and answers by [`Handle::connected`] or [`Handle::refuse`].
     fn connect(&self, attempt: Attempt);
 
-    /// Takes connections, or datagrams, for a listener.
-    fn listen(&self, at: ListenAt);
+    /// Takes connections, or datagrams, for a listener, whose program goes on when it is `told`.
+    fn listen(&self, at: ListenAt, told: Told);
 
     /// The listener is gone.
     fn unlisten(&self, listener: ListenerId);
@@ -41,6 +41,32 @@ pub trait NetworkStack: fmt::Debug + Send + Sync {
     /// A packet client has the endpoint's address from now on, or has it no more.
     fn packet_client(&self, connected: bool) {
         let _ = connected;
+    }
+}
+
+/// The answer to a program that listens, which is sent when this is dropped: when its peers find it, so that none comes
+/// too early whom the program itself has told where it listens.
+#[derive(Debug)]
+pub struct Told(Option<OwnedFd>);
+
+impl Told {
+    /// For who listens at `far`.
+    pub(super) fn by(far: OwnedFd) -> Self {
+        Self(Some(far))
+    }
+
+    /// For nobody, in tests of network stacks.
+    pub const fn nobody() -> Self {
+        Self(None)
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(far) = &self.0 {
+            // Who went meanwhile is found to be gone as any other listener.
+            let _ = send(far, &Reply::Listening, &[]);
+        }
     }
 }
 
@@ -247,10 +273,10 @@ impl State {
         }
     }
 
-    /// Has the stack of an endpoint take what comes for a listener.
-    pub(super) fn listen_by_stack(&self, key: EndpointKey, at: ListenAt) {
+    /// Has the stack of an endpoint, if there is one, take what comes for a listener.
+    pub(super) fn listen_by_stack(&self, key: EndpointKey, at: ListenAt, told: Told) {
         if let Some(stack) = self.stacks.get(&key) {
-            stack.listen(at);
+            stack.listen(at, told);
         }
     }
 

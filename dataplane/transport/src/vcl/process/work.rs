@@ -197,7 +197,10 @@ impl Work {
                     self.doors.wait(local.port(), id);
                 }
             }
-            ToProcess::Listen(at) => self.doors.listen(&at, &self.worker, &self.set),
+            ToProcess::Listen(at) => {
+                self.doors.listen(&at, &self.worker, &self.set);
+                self.tell(ToAgent::Listening(at.listener))?;
+            }
             ToProcess::Unlisten(listener) => self.doors.unlisten(listener),
             ToProcess::Room { port } => {
                 let (waiting, doors) = self.doors.room(port);
