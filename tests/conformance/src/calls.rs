@@ -11,12 +11,6 @@ use crate::sys::{self, Answer, Epoll, Fd, libc};
 /// Longest wait for something that must come.
 const SOON: Duration = Duration::from_secs(5);
 
-/// Looks at a socket that must find it full.
-const FULL: u32 = 50;
-
-/// Milliseconds between them.
-const FULL_EVERY: u64 = 25;
-
 /// What a call answered as a descriptor.
 pub(crate) fn fd(answer: Answer) -> Fd {
     let number = answer.unwrap_or_else(|error| panic!("no descriptor: {}", names::error(error)));
@@ -330,10 +324,9 @@ impl Script {
         // The kernel lets a buffer grow whose size nobody set.
         let _ = sys::set_option(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, 100_000);
         let mut sent = 0;
-        // What the peer's kernel takes shows only after a moment, and with some network stack between only when that has
-        // asked for room once more: full is full for long.
+        // What the peer's kernel takes shows only after a moment: full is full for long.
         let mut full = 0;
-        while full < FULL {
+        while full < 8 {
             let block = pattern(seed, sent as u64, 64 << 10);
             match sys::send(fd, &block, libc::MSG_DONTWAIT) {
                 Ok(more) => {
@@ -342,7 +335,7 @@ impl Script {
                 }
                 Err(libc::EAGAIN) => {
                     full += 1;
-                    sys::sleep_ms(FULL_EVERY);
+                    sys::sleep_ms(25);
                 }
                 Err(error) => {
                     self.note(&format!("filling failed: {}", names::error(error)));

@@ -97,15 +97,35 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
 ];
 
 /// More of them, where a network stack stands between a session and the kernel's TCP.
-pub(crate) const ACROSS: &[Difference] = &[Difference {
-    what: "`TCP_WINDOW_CLAMP` of the kernel's end is another: the network stacks send no time stamps.",
-    cases: &["options_connected", "options_set_before", "options_inherited"],
-    lines: &[(
-        "get TCP_WINDOW_CLAMP = 0 length 4 value *",
-        "get TCP_WINDOW_CLAMP = 0 length 4 value *",
-    )],
-    between: BOTH,
-}];
+pub(crate) const ACROSS: &[Difference] = &[
+    Difference {
+        what: "`TCP_WINDOW_CLAMP` of the kernel's end is another: the network stacks send no time stamps.",
+        cases: &["options_connected", "options_set_before", "options_inherited"],
+        lines: &[(
+            "get TCP_WINDOW_CLAMP = 0 length 4 value *",
+            "get TCP_WINDOW_CLAMP = 0 length 4 value *",
+        )],
+        between: &[Between::Stack],
+    },
+    Difference {
+        what: "A blocking `connect` that failed leaves a socket without a port; Linux keeps the one that it had chosen.",
+        cases: &["connect_refused"],
+        lines: &[
+            (
+                "getsockname = 0 0.0.0.0 port some length 16",
+                "getsockname = 0 0.0.0.0 port 0 length 16",
+            ),
+            ("getsockname = 0 :: port some length 28", "getsockname = 0 :: port 0 length 28"),
+        ],
+        between: BOTH,
+    },
+    Difference {
+        what: "The end of a peer is seen a moment after the peer closed.",
+        cases: &["shutdown_odd"],
+        lines: &[("shutdown RDWR = ENOTCONN", "shutdown RDWR = 0")],
+        between: &[Between::Vcl],
+    },
+];
 
 const BOTH: &[Between] = &[Between::Stack, Between::Vcl];
 
@@ -139,6 +159,50 @@ pub(crate) const LEFT_OUT: &[LeftOut] = &[
         cases: &["backlog_full"],
         between: BOTH,
         with: &[With::One],
+    },
+    LeftOut {
+        what: "A socket that is full is not full for long: the peer's kernel, which nobody reads from, takes some more whenever \
+               the network stack asks it.",
+        cases: &[
+            "closed_while_writing",
+            "poll_room",
+            "poll_little_room",
+            "timeout_send",
+            "signal_send",
+            "threads_shutdown_while_sending",
+            "threads_shutdown_sending_signals",
+            "threads_close_while_sending",
+            "signals_thread_timeouts",
+            "signals_differ_send",
+            "signals_once",
+            "stopped_and_continued",
+        ],
+        between: BOTH,
+        with: &[With::One],
+    },
+    LeftOut {
+        what: "so does one that comes before that look",
+        cases: &["backlog_full_restart"],
+        between: BOTH,
+        with: &[With::Two],
+    },
+    LeftOut {
+        what: "VPP tells nothing of a reset that comes after the peer's end: what is written then seems to be taken.",
+        cases: &["close_clean", "sigpipe"],
+        between: &[Between::Vcl],
+        with: &[With::One],
+    },
+    LeftOut {
+        what: "VPP tells nothing of a reset that comes after the peer's end: what is written then seems to be taken.",
+        cases: &["killed_idle", "killed_reading"],
+        between: &[Between::Vcl],
+        with: &[With::Two],
+    },
+    LeftOut {
+        what: "Where nobody has an address, VPP gives a `connect` up later than Linux.",
+        cases: &["connect_nowhere"],
+        between: &[Between::Vcl],
+        with: &[With::Two],
     },
     LeftOut {
         what: "Datagrams do not go by VPP's host stack.",
