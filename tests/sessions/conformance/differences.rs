@@ -206,7 +206,7 @@ pub(crate) const LEFT_OUT: &[LeftOut] = &[
     },
     LeftOut {
         what: "Datagrams do not go by VPP's host stack.",
-        cases: &["datagram"],
+        cases: &["datagram", "threads_close_while_receiving_many"],
         between: &[Between::Vcl],
         with: &[With::One, With::Two],
     },

@@ -42,6 +42,8 @@ fn half_close(script: &mut Script) {
     script.send(fd, b"too late", libc::MSG_NOSIGNAL);
     script.meet();
     script.recv(fd, 10, 0);
+    // Until the peer has acknowledged the end, the kernel's socket is not closed.
+    script.until("the end is acknowledged", || sys::peer_name(fd).0.is_err());
     script.peer_name(fd);
     script.error(fd);
 }
