@@ -339,6 +339,7 @@ mod tests {
     use session::wire::Refusal;
 
     use super::*;
+    use crate::transfer;
 
     /// The network stack's way of answering: that it tries, and what came of it. An edge-triggered
     /// epoll that sleeps late reports both once.
@@ -354,5 +355,17 @@ mod tests {
         progress(near.as_raw_fd(), &link);
         assert!(link.peer_gone.load(Ordering::Acquire));
         assert_eq!(link.take_error(), Some(Errno::CONNREFUSED));
+    }
+
+    #[test]
+    fn a_connect_that_failed_is_told_once_and_then_nobody_is_there_to_write_to() {
+        let (near, far) = broker::pair(SocketType::STREAM).unwrap();
+        let link = Link::connecting("192.0.2.1:80".parse().unwrap());
+        let socket = Socket::new(Family::V4, Role::Session(link), true);
+        let link = socket.link().unwrap();
+        let told = || transfer::established(near.as_raw_fd(), &socket, link, true).err();
+        assert_eq!(told(), Some(Errno::AGAIN));
+        send(&far, &Reply::Refused(Refusal::Refused).encode(), SendFlags::empty()).unwrap();
+        assert_eq!([told(), told()], [Some(Errno::CONNREFUSED), Some(Errno::PIPE)]);
     }
 }
