@@ -119,12 +119,6 @@ pub(crate) const ACROSS: &[Difference] = &[
         ],
         between: BOTH,
     },
-    Difference {
-        what: "The end of a peer is seen a moment after the peer closed.",
-        cases: &["shutdown_odd"],
-        lines: &[("shutdown RDWR = ENOTCONN", "shutdown RDWR = 0")],
-        between: &[Between::Vcl],
-    },
 ];
 
 const BOTH: &[Between] = &[Between::Stack, Between::Vcl];
