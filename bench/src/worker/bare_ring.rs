@@ -118,11 +118,11 @@ fn hand_on(
 ) -> Result<()> {
     let (mut slot, mut count) = (0_u16, 0_u64);
     while !stop.load(Ordering::Relaxed) {
-        let Some(mut frame) = inward.take(slot)? else {
+        let Some(frame) = inward.take(slot)? else {
             spin_loop();
             continue;
         };
-        outward.send(slot.wrapping_add(ahead), black_box(&mut frame))?;
+        outward.send(slot.wrapping_add(ahead), &black_box(frame))?;
         slot = slot.wrapping_add(1);
         count += 1;
         done(count);
