@@ -114,6 +114,18 @@ fn note_tokens(fd: c_int, link: &Link, received: Result<usize, Errno>) -> Option
     }
 }
 
+/// Whether both directions are over. Who ended the own one and reads no more would not find out that the peer is gone.
+pub(crate) fn is_over(fd: c_int, link: &Link) -> bool {
+    if link.write_ended.load(Ordering::Acquire)
+        && !link.is_over()
+        && table::is_session(fd, link)
+        && is_hung_up(fd)
+    {
+        link.note_gone();
+    }
+    link.is_over()
+}
+
 /// Whether the kernel says that the peer's socket is closed.
 pub(crate) fn is_hung_up(fd: c_int) -> bool {
     let fd = borrow(fd);

@@ -9,15 +9,15 @@ use rustix::io::Errno;
 use crate::connect::as_shown;
 use crate::datagram::Datagram;
 use crate::socket::{Role, Socket};
-use crate::{address, raw, table};
+use crate::{address, raw, table, wait};
 
-fn local(socket: &Socket) -> Option<SocketAddr> {
+fn local(_fd: c_int, socket: &Socket) -> Option<SocketAddr> {
     Some(socket.link()?.session()?.info.local)
 }
 
 /// The peer of a session that is established.
-pub(super) fn remote(socket: &Socket) -> Option<SocketAddr> {
-    let link = socket.link().filter(|link| !link.is_over())?;
+pub(super) fn remote(fd: c_int, socket: &Socket) -> Option<SocketAddr> {
+    let link = socket.link().filter(|link| !wait::is_over(fd, link))?;
     link.session().map(|session| session.info.remote)
 }
 
@@ -36,7 +36,7 @@ unsafe fn name(
     fd: c_int,
     target: *mut sockaddr,
     len: *mut socklen_t,
-    of: fn(&Socket) -> Option<SocketAddr>,
+    of: fn(c_int, &Socket) -> Option<SocketAddr>,
 ) -> c_int {
     if let Some(socket) = table::datagram(fd)
         && let Some(answer) = of_datagram(fd, number, &socket)
@@ -51,7 +51,7 @@ unsafe fn name(
         None => fd,
         Some((Role::Listener(listener), _)) => listener.kernel_fd(),
         Some((Role::Session(_), socket)) => {
-            let Some(address) = of(socket) else { return raw::fail_int(Errno::NOTCONN) };
+            let Some(address) = of(fd, socket) else { return raw::fail_int(Errno::NOTCONN) };
             let shown = as_shown(address, socket.family);
             // SAFETY: the caller's promise.
             let written = unsafe { address::write(shown, target, len) };

@@ -93,7 +93,7 @@ unsafe fn get(
         (IPPROTO_IP, libc::IP_MTU) | (IPPROTO_IPV6, libc::IPV6_MTU) => Some(MTU),
         PEER_NAME => {
             // SAFETY: the caller's promise.
-            return unsafe { peer_name(socket, value, len) };
+            return unsafe { peer_name(fd, socket, value, len) };
         }
         // The kernel's answer is made of what happened last; ours of what was asked for.
         _ => socket.options.lock().integer(name),
@@ -122,8 +122,8 @@ unsafe fn get(
 
 /// `SO_PEERNAME`: cut to the room there is, which may not be more than the address has
 /// (`sk_getsockopt`).
-unsafe fn peer_name(socket: &Socket, value: *mut c_void, len: *mut socklen_t) -> c_int {
-    let Some(remote) = names::remote(socket) else { return raw::fail_int(Errno::NOTCONN) };
+unsafe fn peer_name(fd: c_int, socket: &Socket, value: *mut c_void, len: *mut socklen_t) -> c_int {
+    let Some(remote) = names::remote(fd, socket) else { return raw::fail_int(Errno::NOTCONN) };
     let mut space = [0; address::LONGEST];
     let bytes = address::encode(connect::as_shown(remote, socket.family), &mut space);
     // SAFETY: the caller's promise.

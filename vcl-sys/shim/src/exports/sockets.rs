@@ -14,7 +14,7 @@ use crate::options::Touched;
 use crate::raw::{self, borrow};
 use crate::socket::{Family, Fresh, Role};
 use crate::table::{self, Object};
-use crate::{address, broker, epoll, listen, sleepers, start};
+use crate::{address, broker, epoll, listen, sleepers, start, wait};
 
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
@@ -223,7 +223,7 @@ pub unsafe extern "C" fn shutdown(fd: c_int, how: c_int) -> c_int {
         }) as c_int;
     };
     let Some(session) = link.session() else { return raw::fail_int(Errno::NOTCONN) };
-    if link.is_over() {
+    if wait::is_over(fd, link) {
         return raw::fail_int(Errno::NOTCONN);
     }
     if reads {
