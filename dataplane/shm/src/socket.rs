@@ -67,6 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no such calls on sockets")]
     fn bytes_go_to_and_from_exactly_their_place() {
         let mapping = Mapping::heap(64);
         let (near, mut far) = UnixStream::pair().expect("a pair");
@@ -83,6 +84,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no such calls on sockets")]
     fn places_outside_and_ends_are_errors_without_a_signal() {
         let mapping = Mapping::heap(64);
         let (near, far) = UnixStream::pair().expect("a pair");

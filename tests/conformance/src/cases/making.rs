@@ -127,9 +127,12 @@ fn bind_v6only(script: &mut Script) {
     };
     for only in [0, 1] {
         let first = v6(only);
-        script.bind(first, SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0));
+        // A port that is free for IPv4 too: the kernel chooses one for IPv6 alone where a socket is that only.
+        let port =
+            std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|it| it.local_addr());
+        let port = port.expect("a free port").port();
+        script.bind(first, SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
         script.listen(first, 4);
-        let port = sys::own_name(first).1.expect("bound").port();
         let second = script.stream(0);
         script.bind(second, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
         script.listen(second, 4);
