@@ -128,9 +128,10 @@ fn bind_v6only(script: &mut Script) {
     for only in [0, 1] {
         let first = v6(only);
         // A port that is free for IPv4 too: the kernel chooses one for IPv6 alone where a socket is that only.
-        let port =
-            std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|it| it.local_addr());
-        let port = port.expect("a free port").port();
+        let probe = fd(sys::socket(libc::AF_INET, libc::SOCK_STREAM, 0));
+        sys::bind(probe, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)).expect("a free port");
+        let port = sys::own_name(probe).1.expect("bound").port();
+        sys::close(probe).expect("open");
         script.bind(first, SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
         script.listen(first, 4);
         let second = script.stream(0);
