@@ -23,7 +23,7 @@ impl Fabric {
         let copied = frame.copy_to(&mut header);
         let header = &header[..copied];
         if needs_more(header) && self.is_guarded(from) && frame.len() <= MOST_COPIED {
-            return self.ingress_copied(from, frame);
+            return self.ingress_copied(from, frame, |_| VirtioNetHeader::PLAIN);
         }
         self.switch(from, &Outgoing::Shared { header, frame });
     }
@@ -46,14 +46,20 @@ impl Fabric {
     }
 
     /// A frame of a memif client that has to be looked at whole: the receiver must get what was looked at,
-    /// and not what the sender makes of it meanwhile.
+    /// and not what the sender makes of it meanwhile. `needs` looks at the copy and says what it still needs.
     #[cold]
-    fn ingress_copied(&mut self, from: PortSlot, frame: &Frame<'_>) {
+    pub(super) fn ingress_copied(
+        &mut self,
+        from: PortSlot,
+        frame: &Frame<'_>,
+        needs: impl FnOnce(&mut [u8]) -> VirtioNetHeader,
+    ) {
         let mut bytes = std::mem::take(&mut self.copy);
         bytes.clear();
         bytes.resize(frame.len(), 0);
         let copied = frame.copy_to(&mut bytes);
-        self.switch_private(from, VirtioNetHeader::PLAIN, &mut bytes[..copied]);
+        let offload = needs(&mut bytes[..copied]);
+        self.switch_private(from, offload, &mut bytes[..copied]);
         self.copy = bytes;
     }
 

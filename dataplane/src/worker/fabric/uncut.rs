@@ -14,22 +14,16 @@ impl Fabric {
         self.port(port).is_some_and(|port| port.uncut)
     }
 
-    /// A frame of such a device: a TCP segment beyond the MTU gets what it was not given. It is copied, so that the receiver
-    /// gets what was looked at.
+    /// A frame of such a device: a TCP segment beyond the MTU gets what it was not given.
     pub(crate) fn ingress_uncut(&mut self, from: PortSlot, frame: &Frame<'_>) {
         let length = frame.len();
         if length <= self.longest(from) || length > MOST_COPIED {
             return self.ingress_memif(from, frame);
         }
         let mtu = self.domain_of(from).map_or(0, |domain| domain.mtu);
-        let mut bytes = std::mem::take(&mut self.copy);
-        bytes.clear();
-        bytes.resize(length, 0);
-        let copied = frame.copy_to(&mut bytes);
-        let bytes_of = &mut bytes[..copied];
         // All else is too long, and counted as such.
-        let offload = uncut(bytes_of, mtu).unwrap_or(VirtioNetHeader::PLAIN);
-        self.switch_private(from, offload, bytes_of);
-        self.copy = bytes;
+        self.ingress_copied(from, frame, |bytes| {
+            uncut(bytes, mtu).unwrap_or(VirtioNetHeader::PLAIN)
+        });
     }
 }
