@@ -9,6 +9,7 @@
 
 mod error;
 mod external;
+mod farewell;
 mod stale;
 mod upkeep;
 
@@ -29,6 +30,7 @@ use crate::state::{
 use crate::store::Store;
 
 use error::failed;
+use farewell::Farewells;
 use stale::DockerSide;
 
 pub use error::DriverError;
@@ -51,6 +53,7 @@ pub struct Driver {
     idle_since: Mutex<HashMap<EndpointId, Instant>>,
     unrestored: Mutex<HashSet<EndpointId>>,
     docker: DockerSide,
+    farewells: Farewells,
 }
 
 impl std::fmt::Debug for Driver {
@@ -81,6 +84,7 @@ impl Driver {
             idle_since: Mutex::default(),
             unrestored: Mutex::default(),
             docker: DockerSide::default(),
+            farewells: Farewells::default(),
         }
     }
 
@@ -145,8 +149,24 @@ impl Driver {
         self.try_create_endpoint(request)
     }
 
-    /// Removes an endpoint; one that does not exist is fine.
+    /// Removes an endpoint; one that does not exist is fine. Returns when Docker may be told.
     pub fn delete_endpoint(&self, network: &NetworkId, id: &EndpointId) -> Result<(), DriverError> {
+        let arrived = Instant::now();
+        let left = self.farewells.left(id);
+        let removed = self.delete_known_endpoint(network, id);
+        // Docker may count it even if it was not removed.
+        self.farewells.take_turn(arrived, left, |sandbox| {
+            // What cannot be seen is not waited for.
+            self.engine.sandbox_alive(id, sandbox).unwrap_or(false)
+        });
+        removed
+    }
+
+    fn delete_known_endpoint(
+        &self,
+        network: &NetworkId,
+        id: &EndpointId,
+    ) -> Result<(), DriverError> {
         let _network = self.gate.share_network(network);
         let _endpoint = self.gate.take_endpoint(id);
         match self.known_endpoint(network, id)? {
@@ -307,6 +327,9 @@ impl Driver {
 
     fn part(&self, record: EndpointRecord) -> Result<(), DriverError> {
         let id = record.spec.id.clone();
+        if let Some(sandbox) = record.sandbox.clone() {
+            self.farewells.remember(&id, sandbox);
+        }
         self.put(vec![Change::PutEndpoint(EndpointRecord {
             sandbox: None,
             external: false,
@@ -351,6 +374,7 @@ impl Driver {
         self.put(vec![Change::DropEndpoint(id.clone())])?;
         self.lock(&self.idle_since).remove(id);
         self.lock(&self.unrestored).remove(id);
+        self.farewells.forget(id);
         debug!(endpoint = id.short(), "endpoint deleted");
         Ok(())
     }

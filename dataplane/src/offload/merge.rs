@@ -164,41 +164,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::offload::{Sum, complete_checksum};
+    use crate::offload::complete_checksum;
+    use crate::offload::test_frames::{headers, pseudo_header};
 
     const SIZE: usize = 100;
 
     /// A frame with data from `start` of a stream on; what is to be different is done to it before its sums are made.
     fn frame(six: bool, start: u32, payload: &[u8], change: impl Fn(&mut [u8])) -> Vec<u8> {
         let length = u16::try_from(32 + payload.len()).unwrap();
-        let mut frame = vec![2; 12];
-        if six {
-            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
-            frame.extend(length.to_be_bytes());
-            frame.extend([6, 64]);
-            frame.extend([0xfd; 32]);
-        } else {
-            frame.extend([8, 0, 0x45, 0]);
-            frame.extend((20 + length).to_be_bytes());
-            frame.extend([
-                start.to_be_bytes()[3],
-                7,
-                0x40,
-                0,
-                64,
-                6,
-                0,
-                0,
-                10,
-                0,
-                0,
-                1,
-                10,
-                0,
-                0,
-                2,
-            ]);
-        }
+        let mut frame = headers(six, u16::from_be_bytes([start.to_be_bytes()[3], 7]), length);
         let l4 = frame.len();
         frame.extend([0x12, 0x34, 0x56, 0x78]);
         frame.extend(start.to_be_bytes());
@@ -211,13 +185,7 @@ mod tests {
             let sum = checksum(&frame[14..34]);
             put16(&mut frame, 24, sum);
         }
-        let ip = [0xfd; 16].into();
-        let pseudo = if six {
-            Sum::pseudo_header6(ip, ip, Protocol::TCP, length.into())
-        } else {
-            let (one, other) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
-            Sum::pseudo_header4(one, other, Protocol::TCP, length.into())
-        };
+        let pseudo = pseudo_header(six, length.into());
         put16(&mut frame, l4 + 16, !pseudo.finish());
         complete_checksum(&mut frame, u16::try_from(l4).unwrap(), 16).unwrap();
         frame

@@ -15,6 +15,8 @@ mod uncut;
 
 #[cfg(test)]
 mod segment_tests;
+#[cfg(test)]
+mod test_frames;
 
 pub use checksum::{Sum, checksum, complete_checksum};
 pub use header::{BadOffload, Checksum, Segmentation, SegmentationKind, VirtioNetHeader};

@@ -52,24 +52,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::offload::{Segmenter, Sum};
-
-    const ADDRESSES: [[u8; 4]; 2] = [[10, 0, 0, 1], [10, 0, 0, 2]];
+    use crate::offload::Segmenter;
+    use crate::offload::test_frames::{headers, pseudo_header};
 
     /// A frame of TCP over IPv4 or IPv6, with checksums that say nothing.
     fn frame(six: bool, payload: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(20 + payload.len()).unwrap();
-        let mut frame = vec![2; 12];
-        if six {
-            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
-            frame.extend(length.to_be_bytes());
-            frame.extend([6, 64]);
-            frame.extend([0xfd; 32]);
-        } else {
-            frame.extend([8, 0, 0x45, 0]);
-            frame.extend((20 + length).to_be_bytes());
-            frame.extend([0, 0, 0x40, 0, 64, 6, 0xde, 0xad]);
-            frame.extend(ADDRESSES.concat());
+        let mut frame = headers(six, 0, u16::try_from(20 + payload.len()).unwrap());
+        if !six {
+            frame[24..26].copy_from_slice(&[0xde, 0xad]);
         }
         frame.extend([0, 80, 0, 81, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 0, 99, 0xbe, 0xef, 0, 0]);
         frame.extend(payload);
@@ -78,16 +68,10 @@ mod tests {
 
     /// Whether the sums of a packet of TCP are right.
     fn is_right(packet: &[u8], six: bool) -> bool {
-        let l4 = if six { 54 } else { 34 };
-        let length = u32::try_from(packet.len() - l4).unwrap();
-        let pseudo = if six {
-            Sum::pseudo_header6([0xfd; 16].into(), [0xfd; 16].into(), Protocol::TCP, length)
-        } else {
-            let [from, to] = ADDRESSES.map(Into::into);
-            Sum::pseudo_header4(from, to, Protocol::TCP, length)
-        };
+        let tcp = &packet[if six { 54 } else { 34 }..];
+        let pseudo = pseudo_header(six, u32::try_from(tcp.len()).unwrap());
         let ip = six || checksum(&packet[14..34]) == 0;
-        ip && pseudo.plus(&packet[l4..]).finish() == 0
+        ip && pseudo.plus(tcp).finish() == 0
     }
 
     #[test]

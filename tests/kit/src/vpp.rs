@@ -22,6 +22,14 @@ const WORKERS: &str = "DOCKERVPP_TEST_VPP_WORKERS";
 /// Names a folder with VPP's API definitions.
 const DEFINITIONS: &str = "DOCKERVPP_VPP_API_DIR";
 
+/// The worker threads that each VPP has.
+///
+/// # Panics
+/// When the environment says what is no number.
+pub fn workers() -> u32 {
+    env::var(WORKERS).map_or(0, |it| it.parse().expect("a number of worker threads"))
+}
+
 /// The folder with VPP's API definitions (`*.api.json`, also in folders in it) that the environment names.
 pub fn definitions() -> Option<PathBuf> {
     env::var_os(DEFINITIONS).map(PathBuf::from).filter(|it| it.is_dir())
@@ -240,7 +248,10 @@ fn startup(folder: &Path, options: &VppOptions) -> String {
     let folder = folder.display();
     let sleep = if options.sleeps { " poll-sleep-usec 100" } else { "" };
     let core = options.main_cpu.map_or_else(String::new, |it| format!(" main-core {it}"));
-    let workers = env::var(WORKERS).map_or_else(|_| String::new(), |it| format!(" workers {it}"));
+    let workers = match workers() {
+        0 => String::new(),
+        count => format!(" workers {count}"),
+    };
     let cpu = format!("cpu {{{core}{workers} }}\n");
     format!(
         "unix {{ nodaemon nosyslog runtime-dir {folder} cli-listen {folder}/cli.sock{sleep} }}\n\
