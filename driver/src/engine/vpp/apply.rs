@@ -1,6 +1,7 @@
 //! Carries out steps.
 
 mod host;
+mod nodes;
 mod ownership;
 mod translation;
 
@@ -23,6 +24,7 @@ use vpp_api_client::api::memif::{
 };
 use vpp_api_client::{Client, Error, MacAddress};
 
+use self::nodes::Kind;
 use super::diff::Step;
 use super::observe::Numbers;
 use super::state::{Bridged, Family, Pin, PortTerms, Role, SocketFile, Table};
@@ -339,7 +341,10 @@ impl Worker<'_> {
     }
 
     async fn add_bvi(self, tag: &Tag, mac_address: MacAddress) -> Result<(), Failure> {
-        let sw_if_index = self.client.request(&CreateLoopback { mac_address }).await?.sw_if_index;
+        let aside = self.clear_the_way(Kind::Loopback).await?;
+        let made = self.client.request(&CreateLoopback { mac_address }).await;
+        self.put_back(aside).await?;
+        let sw_if_index = made?.sw_if_index;
         self.numbers.interfaces.insert(tag.clone(), sw_if_index);
         Ok(write_tag(self.client, self.owner, tag, sw_if_index).await?)
     }

@@ -70,6 +70,28 @@ pub(super) fn packets_generated(text: &str, stream: &str) -> Option<u64> {
     })
 }
 
+/// Where a node of an interface leads to beside `error-drop`: what those that had it before have left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Follows {
+    /// It is new, or was always of an interface that leads nowhere.
+    Nothing,
+    /// The other end of a pipe.
+    Pipe,
+    /// Something else, as a loopback's.
+    Other,
+}
+
+/// Where a node leads to, in what `show vlib graph NODE` prints (`src/vlib/node_cli.c` and `node_format.c` of VPP
+/// 26.06): the nodes that follow have their number behind them, in brackets.
+pub(super) fn follows(text: &str) -> Follows {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words.windows(2).find(|pair| pair[1] == "[1]") {
+        None => Follows::Nothing,
+        Some(["pipe-rx", _]) => Follows::Pipe,
+        Some(_) => Follows::Other,
+    }
+}
+
 /// The client in what `show memif NAME` prints (`src/plugins/memif/cli.c` of VPP 26.06).
 pub(super) fn memif_client(text: &str) -> Option<MemifClient> {
     let after = |label: &str| {
@@ -127,6 +149,18 @@ mod tests {
         let [NamespaceLine { id, interface, socket }] = &found[..] else { panic!("{found:?}") };
         assert_eq!([id, interface, socket], ["dockervpp:ep:e1:host", "loop3", "/run/d/e1.app"]);
         assert_eq!(namespaces("session layer is not enabled"), []);
+    }
+
+    #[test]
+    fn a_node_is_known_by_what_follows() {
+        let heading = "           Name                      Next                    Previous         \n\
+            memif0/7-tx                     error-drop [0]       interface-output-arc-end \n";
+        let of = |rest: &str| follows(&format!("{heading}{rest}"));
+        assert_eq!(of(""), Follows::Nothing);
+        assert_eq!(of("                 pipe-rx [1]        memif0/7-output \n"), Follows::Pipe);
+        let loopback = "      ethernet-input [1]     memif0/7-output \n      l2-input [2] \n";
+        assert_eq!(of(loopback), Follows::Other);
+        assert_eq!(follows("show vlib graph: unknown node"), Follows::Nothing);
     }
 
     #[test]

@@ -49,5 +49,6 @@ pub(super) const REQUIRED: &[Identity] = &[
     Identity::of::<memif::MemifSocketFilenameDetails>(),
     Identity::of::<memif::MemifSocketFilenameDump>(),
     Identity::of::<vlib::CliInband>(),
+    Identity::of::<vlib::ShowThreads>(),
     Identity::of::<vpe::ShowVersion>(),
 ];

@@ -10,6 +10,7 @@ use vpp_api_client::api::ip_types::{AddressUnion, Prefix};
 use vpp_api_client::api::pipe::{PipeCreate, PipeDelete};
 use vpp_api_client::api::session::AppNamespaceAddDelV4;
 
+use super::nodes::Kind;
 use super::{Failure, Worker, write_tag};
 use crate::engine::vpp::observe::instances;
 use crate::engine::vpp::state::Table;
@@ -21,7 +22,10 @@ impl Worker<'_> {
         let taken = &self.numbers.pipe_instances;
         let free = instances(outer).find(|instance| !taken.contains(instance));
         let user_instance = free.ok_or(Failure::Missing("a free number of a pipe"))?;
-        let made = self.client.request(&PipeCreate { is_specified: true, user_instance }).await?;
+        let aside = self.clear_the_way(Kind::Pipe).await?;
+        let made = self.client.request(&PipeCreate { is_specified: true, user_instance }).await;
+        self.put_back(aside).await?;
+        let made = made?;
         self.numbers.pipe_instances.insert(user_instance);
         self.numbers.pipes.insert(outer.clone(), made.sw_if_index);
         for (tag, index) in [outer, &inner].into_iter().zip(made.pipe_sw_if_index) {

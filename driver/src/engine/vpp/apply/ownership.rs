@@ -7,6 +7,9 @@
 //! (`src/vlib/main.c`, `vlib_next_frame_change_ownership`): from then on what it carries is taken for packets of its own
 //! layer 3 and dropped, ARP first. So a packet of VPP's packet generator, whose node is never anybody else's, makes that
 //! the owner while the pipe is still there.
+//!
+//! Each thread has such books. With worker threads VPP's generator does not send on the main thread, and
+//! [`nodes`](super::nodes) sees to it that no loopback gets the nodes.
 
 use std::time::Duration;
 
@@ -31,6 +34,9 @@ impl Worker<'_> {
     /// The pipe's ends are in no bridge domain any more, so that it sends nothing afterwards. Where VPP's packet
     /// generator does not send, the pipe goes all the same; an error only when VPP is gone.
     pub(super) async fn disown(&self, outer: &Tag) -> Result<(), Failure> {
+        if self.has_workers().await? {
+            return Ok(());
+        }
         match self.send_beside(outer).await {
             Err(Failure::Vpp(error)) if is_loss(&error) => Err(error.into()),
             Err(failure) => {
@@ -85,7 +91,7 @@ impl Worker<'_> {
         Err(Failure::Missing("the packet"))
     }
 
-    async fn command(&self, cmd: String) -> Result<String, Failure> {
+    pub(super) async fn command(&self, cmd: String) -> Result<String, Failure> {
         Ok(self.client.request(&CliInband { cmd }).await?.reply)
     }
 }
