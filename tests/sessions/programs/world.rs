@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use kit::docker::RunOptions;
+use kit::engine::tcp_option;
 use kit::lab::{Lab, docker_test};
 use kit::need::Need;
 use kit::process::Process;
@@ -182,6 +183,11 @@ struct Counted {
 }
 
 impl Pairing<'_> {
+    /// Whether bytes go from VPP's own TCP to a kernel's, or back.
+    pub(super) fn is_vpps_tcp_with_a_kernels(&self) -> bool {
+        self.way == Way::Stack && tcp_option() == Some("tcp=vcl")
+    }
+
     /// A command in the client's container that must succeed.
     pub(super) fn client(&self, command: &[&str]) -> Result<String> {
         self.client.container.exec_ok(command)
