@@ -39,7 +39,7 @@ impl Device {
     fn listen(&self, config: &VhostConfig) {
         let _ = std::fs::remove_file(&self.path);
         let listener = std::os::unix::net::UnixListener::bind(&self.path).expect("binds");
-        self.engine.listen_vhost(self.port, listener.into(), config).expect("listens");
+        self.engine.listen_vhost(self.port, listener.into(), config, None).expect("listens");
     }
 
     fn owner(&self) -> PortOwner {

@@ -66,7 +66,7 @@ impl Site {
         // Not there at first.
         let _ = std::fs::remove_file(&self.path);
         let listener = UnixListener::bind(&self.path)?;
-        self.engine.listen_vhost(self.device, listener.into(), &VhostConfig::default())?;
+        self.engine.listen_vhost(self.device, listener.into(), &VhostConfig::default(), None)?;
         Ok(())
     }
 

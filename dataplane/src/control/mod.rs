@@ -25,6 +25,8 @@ pub use self::status::{
     DomainId, FdbEntry, MemifStatus, PortId, PortOwner, PortStatus, VhostStatus, VxlanPeer,
     VxlanStatus,
 };
+#[cfg(feature = "vhost-user")]
+pub use self::vhost_servers::AddressClaim;
 pub use crate::capture::{Capture, CaptureScope, CapturedFrame, Direction};
 
 /// The running engine. Cheap to clone; the last clone stops the threads.
@@ -272,7 +274,7 @@ impl Dataplane {
 
     /// Serves the front ends of a vhost-user device on a socket that is bound and listening
     /// (`SOCK_STREAM`), in place of the one that the port had. One at a time is connected, and not while a
-    /// memif client is.
+    /// memif client is, nor while whoever is behind `claim` says no.
     ///
     /// # Errors
     /// [`DataplaneError::NoPort`], [`DataplaneError::BadConfig`], [`DataplaneError::Io`].
@@ -282,10 +284,11 @@ impl Dataplane {
         port: PortId,
         listener: OwnedFd,
         config: &crate::VhostConfig,
+        claim: Option<Box<dyn AddressClaim>>,
     ) -> Result<(), DataplaneError> {
         let _changes = lock(&self.engine.changes);
         lock(&self.engine.registry).port_worker(port)?;
-        self.engine.vhost.listen(port, listener, config)
+        self.engine.vhost.listen(port, listener, config, claim)
     }
 
     /// Closes the port's vhost-user socket and the connection of its front end; returns when no descriptor

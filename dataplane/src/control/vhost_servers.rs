@@ -13,6 +13,18 @@ use super::registry::Registry;
 use super::{DataplaneError, PortId, io, lock};
 use crate::VhostConfig;
 
+/// Somebody beside the engine who could give a port's address to others.
+pub trait AddressClaim: Send {
+    /// Has the address kept for the front end, which has a ring to be served.
+    ///
+    /// # Errors
+    /// Who has it. The front end is disconnected.
+    fn claim(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+    /// The front end is gone, or has stopped all of its rings.
+    fn release(&mut self);
+}
+
 /// The devices.
 #[derive(Debug)]
 pub(super) struct VhostServers {
@@ -30,6 +42,7 @@ impl VhostServers {
         port: PortId,
         listener: OwnedFd,
         config: &VhostConfig,
+        claim: Option<Box<dyn AddressClaim>>,
     ) -> Result<(), DataplaneError> {
         if !(1..=16).contains(&config.max_queues) {
             return Err(DataplaneError::BadConfig {
@@ -41,7 +54,8 @@ impl VhostServers {
         self.unlisten(port);
         let device =
             DeviceConfig { queue_pairs: config.max_queues, memory_limit: config.memory_limit };
-        let station = PortStation { registry: Arc::clone(&self.registry), port };
+        let registry = Arc::clone(&self.registry);
+        let station = PortStation { registry, port, claim, claimed: false };
         let listener = UnixListener::from(listener);
         let server = Server::start(config.name.clone(), listener, device, Box::new(station))
             .map_err(io("serving a vhost-user socket"))?;
@@ -66,11 +80,17 @@ impl VhostServers {
 struct PortStation {
     registry: Arc<Mutex<Registry>>,
     port: PortId,
+    claim: Option<Box<dyn AddressClaim>>,
+    claimed: bool,
 }
 
 impl Station for PortStation {
     fn attach(&mut self, queues: Queues) -> Result<(), Refused> {
         let port = self.port;
+        if let Some(claim) = self.claim.as_mut().filter(|_| !self.claimed) {
+            claim.claim()?;
+            self.claimed = true;
+        }
         // Held while the job runs, so that the port cannot move meanwhile.
         let registry = lock(&self.registry);
         let worker = registry.port_worker(port)?;
@@ -84,5 +104,13 @@ impl Station for PortStation {
         let _ = registry
             .port_worker(port)
             .and_then(|worker| worker.run(move |worker| worker.detach_vhost(port, &state))?);
+    }
+
+    fn idle(&mut self) {
+        if std::mem::take(&mut self.claimed)
+            && let Some(claim) = &mut self.claim
+        {
+            claim.release();
+        }
     }
 }

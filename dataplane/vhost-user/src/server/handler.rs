@@ -69,6 +69,7 @@ impl Handler {
     /// It is gone: nothing of it stays.
     pub(super) fn end(&mut self) {
         self.halt();
+        self.station.idle();
         self.device = Device::new(self.config);
         self.socket = None;
         self.agreed = Agreed::default();
@@ -97,7 +98,10 @@ impl Handler {
         let socket = socket.map_err(Error::ReqHandlerError)?;
         let state = Arc::new(LinkState::new(socket));
         let queues = self.device.queues(&state).or_else(|refusal| self.refuse(&refusal))?;
-        let Some(queues) = queues else { return Ok(()) };
+        let Some(queues) = queues else {
+            self.station.idle();
+            return Ok(());
+        };
         if let Err(error) = self.station.attach(queues) {
             self.refusal = Some(error.to_string());
             return Err(Error::BackendInternalError);

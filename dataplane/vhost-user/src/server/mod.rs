@@ -42,6 +42,10 @@ pub trait Station: Send {
     /// Lets the queues of this connection go: they are dropped when this returns, with all that was
     /// received and pushed published.
     fn detach(&mut self, state: &Arc<LinkState>);
+
+    /// The front end has no ring to be served: it has not enabled one yet, has stopped all of them, or is gone. May be
+    /// said again. Between [`Self::detach`] and [`Self::attach`] of a front end that goes on this is not said.
+    fn idle(&mut self);
 }
 
 /// The thread of a device. Dropping it ends it, with the connection of its front end.

@@ -17,6 +17,8 @@ impl Station for Nobody {
     }
 
     fn detach(&mut self, _: &Arc<LinkState>) {}
+
+    fn idle(&mut self) {}
 }
 
 const GET_FEATURES: u32 = 1;

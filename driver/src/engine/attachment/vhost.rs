@@ -69,7 +69,7 @@ impl VhostFolders {
             max_queues: options.queues.unwrap_or(defaults.max_queues),
             memory_limit: memory.unwrap_or(defaults.memory_limit),
         };
-        let served = dataplane.listen_vhost(endpoint.port, listener, &config);
+        let served = dataplane.listen_vhost(endpoint.port, listener, &config, None);
         served.inspect_err(|_| self.remove(&name)).map_err(EngineError::from)
     }
 
