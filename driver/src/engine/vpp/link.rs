@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dataplane::{
-    Dataplane, DataplaneError, DomainConfig, DomainId, MemifConfig, PortConfig, PortId,
+    Dataplane, DataplaneError, DomainConfig, DomainId, DropReason, MemifConfig, PortConfig, PortId,
 };
 
 use super::plan::{app_socket, link_socket};
@@ -120,6 +120,17 @@ impl Links {
             ..MemifConfig::default()
         };
         Ok(dataplane.listen_memif(vpp, vec![listener], &config)?)
+    }
+
+    /// What the agent dropped on the way between the endpoint's port and VPP, by reason.
+    pub(super) fn drops(
+        &self,
+        dataplane: &Dataplane,
+        endpoint: &EndpointId,
+    ) -> Option<[u64; DropReason::ALL.len()]> {
+        let port = self.lock().get(endpoint)?.vpp?;
+        // One that is being removed has dropped nothing that anybody looks for.
+        dataplane.port(port).ok().map(|status| status.counters.drops)
     }
 
     /// Removes what [`Links::make`] made, after the endpoint's port is gone.

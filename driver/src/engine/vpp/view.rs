@@ -30,6 +30,9 @@ impl VppEngine {
                 || sight.state.ports.contains_key(&Tag::port(endpoint, side))
         };
         status.sockets.retain(bound);
+        if let Some(drops) = self.links.drops(self.attachments.dataplane(), endpoint) {
+            status.counters.drops.iter_mut().zip(drops).for_each(|(all, more)| *all += more);
+        }
         if let Ok(reading) = self.counters.read() {
             let index = |side| sight.numbers.interfaces.get(&Tag::port(endpoint, side));
             for index in [Side::Plain, Side::Named].into_iter().filter_map(index) {
