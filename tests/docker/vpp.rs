@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use kit::docker::RunOptions;
 use kit::lab::docker_test;
 use kit::{Container, Engine, Image, Lab, Vpp, wait};
 
@@ -152,20 +151,6 @@ fn capture_of_a_network_is_vpps_own_affair() {
         let output = lab.agent.command(&arguments)?.output()?;
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(!output.status.success() && words.contains("pcap trace"), "{words}");
-        Ok(())
-    });
-}
-
-#[test]
-fn devices_are_refused_in_words() {
-    vpp_test(|lab| {
-        let refusal = lab.network(&["-o", "attach=vhost-user"]).err().context("it was taken")?;
-        ensure!(format!("{refusal:#}").contains("--engine embedded"), "{refusal:#}");
-        let network = lab.network(&[])?;
-        let place = format!("name={},driver-opt=attach=vhost-user", network.name());
-        let options = RunOptions::default().flags(&["--network", &place]);
-        let refusal = Container::run(&lab.busybox()?, &options).err().context("it started")?;
-        ensure!(format!("{refusal:#}").contains("--engine embedded"), "{refusal:#}");
         Ok(())
     });
 }

@@ -104,6 +104,15 @@ pub(super) trait MemifSockets: Debug + Send + Sync {
 
     /// Closes all of the endpoint's names; no reference to the namespace is left when this returns.
     fn unlisten(&self, endpoint: &EndpointId) -> Result<(), EngineError>;
+
+    /// Keeps the endpoint's address for the front end of its vhost-user device: memif clients are turned away until
+    /// [`Self::release`]. An error says why it cannot have it.
+    #[cfg(feature = "vhost-user")]
+    fn claim(&self, endpoint: &EndpointId) -> Result<(), EngineError>;
+
+    /// The front end has left the address.
+    #[cfg(feature = "vhost-user")]
+    fn release(&self, endpoint: &EndpointId);
 }
 
 /// Who has the network stack of endpoints of kind `userspace` with `tcp=vcl`.

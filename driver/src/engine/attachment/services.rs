@@ -65,7 +65,7 @@ impl Services {
         self.rooms().enter(sandbox, &endpoint.spec.id);
         self.broker.add_endpoint(endpoint.session_key(), endpoint.session_endpoint());
         let started = self.start_station(endpoint, &mut joined, kernel);
-        if let Err(error) = started.and_then(|()| self.vhost.serve(&self.dataplane, endpoint)) {
+        if let Err(error) = started.and_then(|()| self.serve_vhost(endpoint)) {
             self.undo_join(endpoint, &mut joined);
             self.undo_link(endpoint);
             return Err(error);
@@ -93,7 +93,7 @@ impl Services {
         self.rooms().enter(sandbox, &endpoint.spec.id);
         self.broker.add_endpoint(endpoint.session_key(), endpoint.session_endpoint());
         let started = self.start_station(endpoint, &mut joined, kernel);
-        let served = started.and_then(|()| self.vhost.serve(&self.dataplane, endpoint));
+        let served = started.and_then(|()| self.serve_vhost(endpoint));
         match served.and_then(|()| self.settle(endpoint, &mut joined)) {
             Ok(Attempt::Done) => {}
             Ok(Attempt::Again) => joined.job = Some(self.pursue(endpoint, sandbox)),
@@ -219,6 +219,10 @@ impl Services {
             what: "cannot serve a session socket".to_owned(),
             source,
         })
+    }
+
+    fn serve_vhost(&self, endpoint: &Endpoint) -> Result<(), EngineError> {
+        self.vhost.serve(&self.dataplane, &self.memif, endpoint)
     }
 
     /// Who serves the endpoint's link.

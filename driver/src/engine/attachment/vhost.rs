@@ -11,12 +11,21 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "vhost-user")]
+use std::sync::Arc;
 
 use dataplane::Dataplane;
+#[cfg(feature = "vhost-user")]
+use dataplane::control::AddressClaim;
 
+use super::MemifService;
+#[cfg(feature = "vhost-user")]
+use super::MemifSockets;
 use super::endpoint::Endpoint;
 use crate::engine::EngineError;
 use crate::host::root::HostRoot;
+#[cfg(feature = "vhost-user")]
+use crate::model::EndpointId;
 use crate::model::VhostName;
 
 /// Name of the socket in its folder.
@@ -53,6 +62,7 @@ impl VhostFolders {
     pub(in crate::engine) fn serve(
         &self,
         dataplane: &Dataplane,
+        memif: &MemifService,
         endpoint: &Endpoint,
     ) -> Result<(), EngineError> {
         use dataplane::VhostConfig;
@@ -69,7 +79,8 @@ impl VhostFolders {
             max_queues: options.queues.unwrap_or(defaults.max_queues),
             memory_limit: memory.unwrap_or(defaults.memory_limit),
         };
-        let served = dataplane.listen_vhost(endpoint.port, listener, &config, None);
+        let claim = claim(memif, endpoint);
+        let served = dataplane.listen_vhost(endpoint.port, listener, &config, claim);
         served.inspect_err(|_| self.remove(&name)).map_err(EngineError::from)
     }
 
@@ -78,6 +89,7 @@ impl VhostFolders {
     pub(in crate::engine) fn serve(
         &self,
         _dataplane: &Dataplane,
+        _memif: &MemifService,
         endpoint: &Endpoint,
     ) -> Result<(), EngineError> {
         let Some(name) = endpoint.spec.vhost_socket() else { return Ok(()) };
@@ -137,6 +149,36 @@ impl VhostFolders {
                 self.remove(&name);
             }
         }
+    }
+}
+
+/// How front ends of the endpoint get its address, where somebody else than the data path gives it to memif clients.
+#[cfg(feature = "vhost-user")]
+fn claim(memif: &MemifService, endpoint: &Endpoint) -> Option<Box<dyn AddressClaim>> {
+    match memif {
+        MemifService::DataPath => None,
+        MemifService::Engine(sockets) => Some(Box::new(EngineClaim {
+            sockets: Arc::clone(sockets),
+            endpoint: endpoint.spec.id.clone(),
+        })),
+    }
+}
+
+/// The address of an endpoint whose memif clients the engine serves.
+#[cfg(feature = "vhost-user")]
+struct EngineClaim {
+    sockets: Arc<dyn MemifSockets>,
+    endpoint: EndpointId,
+}
+
+#[cfg(feature = "vhost-user")]
+impl AddressClaim for EngineClaim {
+    fn claim(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.sockets.claim(&self.endpoint)?)
+    }
+
+    fn release(&mut self) {
+        self.sockets.release(&self.endpoint);
     }
 }
 

@@ -284,7 +284,8 @@ impl Shared {
             (numbered.inventory.clone(), numbered.number)
         };
         let Setting { owner, directory, outside, .. } = &self.setting;
-        let claims = Claims::of(&inventory.wanted(&State::default(), &BTreeSet::new()));
+        let mut claims = Claims::of(&inventory.wanted(&State::default(), &BTreeSet::new()));
+        claims.sockets.extend(inventory.sockets());
         let viewer = Viewer { owner, claims: &claims, directory };
         let mut sight = inspect(client, viewer, outside.as_deref()).await?;
         inventory.way_out = sight.numbers.outside.is_some();
@@ -318,7 +319,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Before VPP gives an endpoint's address to a memif client, or removes its host, the endpoint's peers are told.
+    /// Before VPP gives an endpoint's address to a memif client or a front end, or removes its host, the endpoint's peers
+    /// are told.
     async fn take_leave(&self, steps: &[Step]) {
         let given_away = steps.iter().filter_map(|step| match step {
             Step::Unpin(_, tag) | Step::DeleteNamespace(tag) => Some(tag.clone()),

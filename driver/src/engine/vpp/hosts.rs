@@ -1,7 +1,7 @@
 //! Endpoints in VPP's host stack: the processes that attach there for them, and when they may.
 //!
-//! A process attaches while VPP has the endpoint's app namespace and no memif client has the endpoint's address. What
-//! VPP has the controller tells, after each of its comparisons.
+//! A process attaches while VPP has the endpoint's app namespace and neither a memif client nor a vhost-user front end has
+//! the endpoint's address. What VPP has the controller tells, after each of its comparisons.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

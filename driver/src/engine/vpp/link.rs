@@ -32,7 +32,7 @@ pub(super) struct Links {
 #[derive(Debug, Clone, Copy)]
 struct Link {
     domain: DomainId,
-    /// None for an endpoint in VPP's own host stack.
+    /// None for an endpoint in VPP's own host stack that has no vhost-user device.
     vpp: Option<PortId>,
 }
 

@@ -51,11 +51,11 @@ use self::controller::{Controller, Setting};
 use self::counters::Counters;
 use self::hosts::Hosts;
 use self::link::Links;
-use self::plan::{EndpointPlan, Rest, app_socket, link_socket};
+use self::plan::{EndpointPlan, FrontEnd, Rest, app_socket, link_socket};
 use self::required::FOR_HOSTS;
 use self::state::UDP;
 use self::tag::{IdStart, Owner, Side, Tag};
-use self::view::memif_owner;
+use self::view::{has_link, memif_owner};
 use super::attachment::{
     AttachmentOptions, Attachments, Endpoint, HostStacks, MemifService, different,
 };
@@ -230,19 +230,6 @@ impl VppEngine {
     }
 }
 
-/// Refuses vhost-user devices: VPP, which serves memif clients, and the agent, which would serve the device, could
-/// both have given an endpoint's address away.
-fn refuse_devices(attach: AttachKind) -> Result<(), EngineError> {
-    if attach != AttachKind::VhostUser {
-        return Ok(());
-    }
-    Err(EngineError::Host {
-        what: "`attach=vhost-user` is served by the engine `embedded` only".to_owned(),
-        remedy: "use `attach=userspace` and memif, or run the agent with `--engine embedded`"
-            .to_owned(),
-    })
-}
-
 impl Engine for VppEngine {
     fn name(&self) -> &'static str {
         "vpp"
@@ -251,7 +238,6 @@ impl Engine for VppEngine {
     fn create_network(&self, network: &NetworkSpec) -> Result<(), EngineError> {
         policy::check(&network.policy)?;
         policy::check_hosts(network)?;
-        refuse_devices(network.attach)?;
         let tag = Tag::network(&network.id);
         if network.tcp == TcpStack::Vcl && self.controller.is_whole() {
             self.check_host_stack(network.mtu)?;
@@ -280,7 +266,6 @@ impl Engine for VppEngine {
 
     fn create_endpoint(&self, endpoint: &EndpointSpec) -> Result<(), EngineError> {
         policy::check(&endpoint.policy)?;
-        refuse_devices(endpoint.attach)?;
         let Network { spec, key } = self.network(&endpoint.network)?;
         let subject = Tag::port(&endpoint.id, Side::Link).subject();
         let in_vpp = spec.tcp_of(endpoint.attach) == Some(TcpStack::Vcl);
@@ -289,20 +274,20 @@ impl Engine for VppEngine {
         }
         self.attachments.create(endpoint, || {
             let dataplane = self.attachments.dataplane();
-            let port = self.links.make(dataplane, endpoint, spec.mtu, !in_vpp)?;
+            let joined = !in_vpp || endpoint.attach == AttachKind::VhostUser;
+            let port = self.links.make(dataplane, endpoint, spec.mtu, joined)?;
             Ok(Endpoint::new(endpoint.clone(), spec, key, port))
         })?;
         let directory = self.links.directory();
-        let rest = if in_vpp {
-            Rest::Host(app_socket(directory, &endpoint.id))
-        } else {
-            Rest::Link(link_socket(directory, &endpoint.id))
-        };
+        let rest =
+            if in_vpp { Rest::Host(app_socket(directory, &endpoint.id)) } else { Rest::Link };
         self.controller.change(|inventory| {
             let plan = EndpointPlan {
                 spec: endpoint.clone(),
+                link: link_socket(directory, &endpoint.id),
                 rest,
                 memif: BTreeMap::new(),
+                front_end: FrontEnd::Absent,
                 published: BTreeMap::new(),
                 // Only what an agent before this one has made could be there already.
                 settled: inventory.whole,
@@ -438,7 +423,8 @@ impl Engine for VppEngine {
             }
         };
         let in_vpp = endpoint.network.tcp_of(endpoint.spec.attach) == Some(TcpStack::Vcl);
-        if in_vpp || memif_owner(&self.controller.sight(), &endpoint.spec.id).is_some() {
+        let (sight, id) = (self.controller.sight(), &endpoint.spec.id);
+        if (in_vpp && !has_link(&sight, id)) || memif_owner(&sight, id).is_some() {
             return Err(EngineError::Host {
                 what:
                     "the endpoint's frames do not pass the agent: its memif client or VPP's host \

@@ -39,10 +39,14 @@ pub(super) struct Inventory {
 pub(super) struct EndpointPlan {
     /// What it is.
     pub(super) spec: EndpointSpec,
-    /// What has its address while no memif client is connected.
+    /// Where its port of the agent listens for VPP.
+    pub(super) link: SocketFile,
+    /// What has its address while no client is connected.
     pub(super) rest: Rest,
     /// Where the container's memif clients connect.
     pub(super) memif: BTreeMap<Side, SocketFile>,
+    /// The front end of its vhost-user device, which the agent serves.
+    pub(super) front_end: FrontEnd,
     /// Its published ports, as they are reached from outside, with the port in the container.
     pub(super) published: BTreeMap<Outside, u16>,
     /// `memif` is all there is; before, VPP may have names from an agent before this one.
@@ -52,8 +56,8 @@ pub(super) struct EndpointPlan {
 /// What has an endpoint's address at rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rest {
-    /// The endpoint's port of the agent, which listens here for VPP.
-    Link(SocketFile),
+    /// The endpoint's port of the agent.
+    Link,
     /// VPP's own host stack, with an app socket at this path.
     Host(String),
 }
@@ -62,10 +66,42 @@ impl Rest {
     /// The port in the network's bridge domain.
     pub(super) fn tag(&self, endpoint: &EndpointId) -> Tag {
         let side = match self {
-            Self::Link(_) => Side::Link,
+            Self::Link => Side::Link,
             Self::Host(_) => Side::Outer,
         };
         Tag::port(endpoint, side)
+    }
+}
+
+/// What a front end has of its endpoint's address. While it has all of it VPP serves no memif clients there, so that
+/// none can come in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "vhost-user"),
+    expect(dead_code, reason = "nobody serves front ends then")
+)]
+pub(super) enum FrontEnd {
+    /// There is none, or it has no ring to be served.
+    Absent,
+    /// It gets the address unless a memif client has it.
+    Asks,
+    /// It has the address.
+    Owns,
+}
+
+impl EndpointPlan {
+    /// The ports that VPP serves for memif clients.
+    fn client_ports(&self) -> [Tag; 2] {
+        [Side::Plain, Side::Named].map(|side| Tag::port(&self.spec.id, side))
+    }
+
+    /// Whether the address is the front end's, where the ports of `connected` have a client.
+    fn is_front_ends(&self, connected: &BTreeSet<Tag>) -> bool {
+        match self.front_end {
+            FrontEnd::Absent => false,
+            FrontEnd::Asks => !self.client_ports().iter().any(|tag| connected.contains(tag)),
+            FrontEnd::Owns => true,
+        }
     }
 }
 
@@ -79,7 +115,7 @@ impl Inventory {
         wanted.translates = is.translates || !wanted.ways_out.is_empty();
         for plan in self.endpoints.values() {
             if let Some(network) = self.networks.get(&plan.spec.network) {
-                add_ports(&mut wanted, network, plan);
+                add_ports(&mut wanted, network, plan, plan.is_front_ends(connected));
                 add_published(&mut wanted, network, plan);
             }
         }
@@ -95,9 +131,21 @@ impl Inventory {
             subject => !self.whole && !known.contains(subject),
         });
         for plan in self.endpoints.values() {
+            if plan.is_front_ends(connected) {
+                turn_away(&mut wanted, plan);
+            }
             add_pin(&mut wanted, plan, is, connected);
         }
         wanted
+    }
+
+    /// The ports of all endpoints by their socket, whether wanted now or not.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = (SocketFile, Tag)> {
+        self.endpoints.iter().flat_map(|(id, plan)| {
+            let clients = plan.memif.iter().map(|(side, socket)| (socket.clone(), *side));
+            let all = clients.chain([(plan.link.clone(), Side::Link)]);
+            all.map(|(socket, side)| (socket, Tag::port(id, side)))
+        })
     }
 
     fn subjects(&self) -> impl Iterator<Item = Subject> {
@@ -172,15 +220,15 @@ fn add_network(wanted: &mut State, network: &NetworkSpec, way_out: bool) {
     wanted.bvis.insert(tag, bvi);
 }
 
-fn add_ports(wanted: &mut State, network: &NetworkSpec, plan: &EndpointPlan) {
+/// The agent's port is left out where nobody is behind it: it would get what is for all.
+fn add_ports(wanted: &mut State, network: &NetworkSpec, plan: &EndpointPlan, front_end: bool) {
     let spec = &plan.spec;
     let bridged = Bridged {
         network: Tag::network(&network.id),
         split_horizon: if network.isolation { ISOLATED } else { 0 },
     };
-    match &plan.rest {
-        Rest::Link(_) => {}
-        Rest::Host(socket) => add_host(wanted, network, spec, socket, &bridged),
+    if let Rest::Host(socket) = &plan.rest {
+        add_host(wanted, network, spec, socket, &bridged);
     }
     let mut add = |side, socket: &SocketFile, role, terms| {
         wanted.sockets.insert(socket.clone());
@@ -188,8 +236,8 @@ fn add_ports(wanted: &mut State, network: &NetworkSpec, plan: &EndpointPlan) {
         let port = Port { socket: socket.clone(), role, terms, bridged, up: true };
         wanted.ports.insert(Tag::port(&spec.id, side), port);
     };
-    if let Rest::Link(socket) = &plan.rest {
-        add(Side::Link, socket, Role::Client, PortTerms::default());
+    if front_end || plan.rest == Rest::Link {
+        add(Side::Link, &plan.link, Role::Client, PortTerms::default());
     }
     for (side, socket) in &plan.memif {
         let queues = spec.memif.queues.unwrap_or(QUEUES);
@@ -248,16 +296,26 @@ fn add_published(wanted: &mut State, network: &NetworkSpec, plan: &EndpointPlan)
     }
 }
 
-/// The endpoint's address belongs to the memif client while one is connected, to the agent's port or VPP's host
-/// stack otherwise. VPP drops what another port sends under a pinned address.
+/// A front end has the address: memif clients cannot connect, and one that could come in between is hung up on.
+fn turn_away(wanted: &mut State, plan: &EndpointPlan) {
+    for tag in plan.client_ports() {
+        if let Some(port) = wanted.ports.remove(&tag) {
+            wanted.sockets.remove(&port.socket);
+        }
+    }
+}
+
+/// The endpoint's address belongs to the memif client or the front end while one is connected, to the agent's port or
+/// VPP's host stack otherwise. VPP drops what another port sends under a pinned address.
 fn add_pin(wanted: &mut State, plan: &EndpointPlan, is: &State, connected: &BTreeSet<Tag>) {
     let pin = Pin { network: Tag::network(&plan.spec.network), mac: plan.spec.mac };
-    let rest = plan.rest.tag(&plan.spec.id);
+    let front_end = plan.is_front_ends(connected);
+    let rest = if front_end { &Rest::Link } else { &plan.rest }.tag(&plan.spec.id);
     if !wanted.ports.contains_key(&rest) && !wanted.pipes.contains_key(&rest) {
         return;
     }
     let serves = |tag: &&Tag| connected.contains(*tag) && wanted.ports.contains_key(*tag);
-    let sides = [Side::Plain, Side::Named].map(|side| Tag::port(&plan.spec.id, side));
+    let sides = plan.client_ports();
     // Who came first stays.
     let present = is.pins.get(&pin).filter(|tag| sides.contains(tag)).filter(serves);
     let owner = present.or_else(|| sides.iter().find(serves)).unwrap_or(&rest);

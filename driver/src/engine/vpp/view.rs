@@ -94,6 +94,12 @@ pub(super) fn memif_owner(sight: &Sight, endpoint: &EndpointId) -> Option<SwInte
     Some(SwInterfaceDump { sw_if_index, ..Default::default() })
 }
 
+/// Whether the endpoint's address is at the agent's port.
+pub(super) fn has_link(sight: &Sight, endpoint: &EndpointId) -> bool {
+    let link = Tag::port(endpoint, Side::Link);
+    sight.state.pins.values().any(|tag| *tag == link)
+}
+
 fn fdb_line(
     entry: &L2FibTableDetails,
     sight: &Sight,

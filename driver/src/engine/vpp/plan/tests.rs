@@ -57,8 +57,10 @@ pub(in crate::engine::vpp) fn endpoint(
             session: SessionOptions::default(),
             policy: PolicyOptions::default(),
         },
-        rest: Rest::Link(link_socket(Path::new("/run/dockervpp/vpp"), &id)),
+        link: link_socket(Path::new("/run/dockervpp/vpp"), &id),
+        rest: Rest::Link,
         memif: sides.iter().map(|side| (*side, container_socket(&sandbox, &name(side)))).collect(),
+        front_end: FrontEnd::Absent,
         published: BTreeMap::new(),
         settled,
     }
@@ -96,6 +98,11 @@ prop_compose! {
         endpoints in proptest::collection::btree_map(2u8..8, (0u8..4, 0usize..3), 0..6),
         published in proptest::collection::btree_map(2u8..8, (8000u16..8004, any::<bool>()), 0..4),
         hosted in proptest::collection::btree_set(2u8..8, 0..4),
+        front_ends in proptest::collection::btree_map(
+            2u8..8,
+            prop_oneof![Just(FrontEnd::Asks), Just(FrontEnd::Owns)],
+            0..4,
+        ),
         way_out: bool,
     ) -> Inventory {
         let endpoints = endpoints.into_iter().map(|(number, (network, sides_used))| {
@@ -104,6 +111,7 @@ prop_compose! {
             if hosted.contains(&number) {
                 plan = hosted_endpoint(plan);
             }
+            plan.front_end = front_ends.get(&number).copied().unwrap_or(FrontEnd::Absent);
             if let Some((port, named)) = published.get(&number) {
                 let address = named.then_some(std::net::Ipv4Addr::new(192, 0, 2, 1));
                 let outside = Outside { address, protocol: TCP, port: *port };
@@ -238,6 +246,67 @@ fn an_endpoint_in_vpps_host_stack_is_a_station_of_its_own() {
     assert_eq!(pin_of(&wanted), &plain);
 }
 
+fn with(plan: &EndpointPlan, front_end: FrontEnd) -> Inventory {
+    let plan = EndpointPlan { front_end, ..plan.clone() };
+    inventory(&[network(1, (true, false), 1500, false)], &[plan])
+}
+
+/// With the agent's network stack and with VPP's.
+#[test]
+fn while_a_front_end_has_the_address_there_is_nothing_for_memif_clients() {
+    let plan = endpoint(2, 1, &[Side::Plain, Side::Named], true);
+    for plan in [plan.clone(), hosted_endpoint(plan)] {
+        let [link, named] = [Side::Link, Side::Named].map(|side| Tag::port(&plan.spec.id, side));
+        let clients = BTreeSet::from([named.clone()]);
+        let rest = plan.rest.tag(&plan.spec.id);
+        let is = with(&plan, FrontEnd::Absent).wanted(&State::default(), &BTreeSet::new());
+        assert_eq!((pin_of(&is), is.ports.contains_key(&link)), (&rest, rest == link));
+        for (front_end, connected) in [
+            (FrontEnd::Asks, &BTreeSet::new()),
+            (FrontEnd::Owns, &BTreeSet::new()),
+            // VPP was away, or slow to say it: who has it keeps it.
+            (FrontEnd::Owns, &clients),
+        ] {
+            let wanted = with(&plan, front_end).wanted(&is, connected);
+            assert_eq!(pin_of(&wanted), &link);
+            assert_eq!(wanted.ports.keys().collect::<Vec<_>>(), [&link]);
+            assert_eq!(wanted.sockets, BTreeSet::from([plan.link.clone()]));
+            assert_eq!(wanted.pipes, is.pipes);
+        }
+        // A memif client that is there already keeps it.
+        let wanted = with(&plan, FrontEnd::Asks).wanted(&is, &clients);
+        assert_eq!(wanted, with(&plan, FrontEnd::Absent).wanted(&is, &clients));
+        assert_eq!(pin_of(&wanted), &named);
+    }
+}
+
+#[test]
+fn what_a_former_agent_had_vpp_serve_goes_when_a_front_end_comes_first() {
+    let is = with(&endpoint(2, 1, &[Side::Plain, Side::Named], true), FrontEnd::Absent);
+    let is = is.wanted(&State::default(), &BTreeSet::new());
+    let plan = endpoint(2, 1, &[], false);
+    let ports = |front_end, connected: &BTreeSet<Tag>| {
+        with(&plan, front_end).wanted(&is, connected).ports.len()
+    };
+    assert_eq!(ports(FrontEnd::Absent, &BTreeSet::new()), 3);
+    assert_eq!(ports(FrontEnd::Asks, &BTreeSet::new()), 1);
+    let client = BTreeSet::from([Tag::port(&plan.spec.id, Side::Plain)]);
+    assert_eq!(ports(FrontEnd::Asks, &client), 3);
+}
+
+#[test]
+fn an_interface_is_known_by_its_socket_whoever_has_the_address() {
+    let plan = endpoint(2, 1, &[Side::Plain], true);
+    let tags = [Side::Link, Side::Plain].map(|side| Tag::port(&plan.spec.id, side));
+    for plan in [plan.clone(), hosted_endpoint(plan)] {
+        for front_end in [FrontEnd::Absent, FrontEnd::Owns] {
+            let known: BTreeSet<Tag> =
+                with(&plan, front_end).sockets().map(|(_, tag)| tag).collect();
+            assert_eq!(known, BTreeSet::from(tags.clone()));
+        }
+    }
+}
+
 #[test]
 fn names_from_a_former_agent_stay_until_the_endpoint_has_settled() {
     let network = network(1, (true, false), 1500, false);
@@ -256,7 +325,7 @@ fn the_names_of_sockets_are_part_of_the_running_state_and_must_not_change() {
     let text = plan.memif[&Side::Plain].to_string();
     assert_eq!(text, "abstract:dockervpp/memif,netns_name=/run/netns/2");
     let directory = Path::new("/run/dockervpp/vpp");
-    assert_eq!(plan.rest, Rest::Link(SocketFile("/run/dockervpp/vpp/end2.memif".to_owned())));
+    assert_eq!(plan.link, SocketFile("/run/dockervpp/vpp/end2.memif".to_owned()));
     assert_eq!(app_socket(directory, &plan.spec.id), "/run/dockervpp/vpp/end2.app");
     let own =
         |text: &str| is_own_socket(&SocketFile(text.to_owned()), Path::new("/run/dockervpp/vpp"));
