@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use kit::docker::{Container, RunOptions};
 use kit::guest::GuestOptions;
+use kit::lab::docker_test;
 use kit::need::Need;
-use kit::{Guest, Lab, Network, wait};
+use kit::{Engine, Guest, Lab, Network, wait};
 use serde_json::Value;
 
-use crate::vhost_user::{device_test, shown};
+use crate::vhost_user::shown;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -151,7 +152,7 @@ fn arrives(sent: &str, mut fetched: impl FnMut() -> Result<String>) -> Result<()
 
 #[test]
 fn a_virtual_machine_is_a_neighbour_of_containers() {
-    device_test(&[Need::Guest], |lab| {
+    docker_test(&[Need::Guest], |lab| {
         let network = network(lab)?;
         let neighbour = Container::idle(&lab.busybox()?, &network)?;
         let neighbours = [neighbour.address(&network)?, neighbour.address6(&network)?];
@@ -175,7 +176,9 @@ fn a_virtual_machine_is_a_neighbour_of_containers() {
             arrives(&there, || machine.guest.run(&fetch(other)))?;
             let after = counted(lab, &machine.endpoint)?;
             let (sent, received) = (mean(&before, &between, "rx")?, mean(&between, &after, "tx")?);
-            ensure!(sent > 1514 && received > 1514, "{own}: {sent} and {received} bytes a frame");
+            // VPP is given frames that are cut, and has no others for the guest.
+            let whole = Engine::under_test() == Engine::Vpp || received > 1514;
+            ensure!(sent > 1514 && whole, "{own}: {sent} and {received} bytes a frame");
         }
         // The agent dies and comes back: QEMU connects again, and the guest has noticed nothing.
         machine.keep_pinging(neighbours[0])?;
@@ -195,7 +198,10 @@ fn a_virtual_machine_is_a_neighbour_of_containers() {
 /// A guest's kernel is held to its endpoint's addresses, also where it leaves checksums undone.
 #[test]
 fn a_guest_with_addresses_of_its_own_choice_reaches_nobody_with_them() {
-    device_test(&[Need::Guest], |lab| {
+    if !Engine::Embedded.needed("VPP refuses antispoof=full") {
+        return;
+    }
+    docker_test(&[Need::Guest], |lab| {
         let network = network(lab)?;
         let neighbour = Container::idle(&lab.busybox()?, &network)?;
         let (to, to6) = (neighbour.address(&network)?, neighbour.address6(&network)?);

@@ -5,6 +5,7 @@
 //! comes back. In containers both ends are testpmd and the agent's bridge is between them.
 
 mod anchor;
+mod clients;
 mod containers;
 mod counting;
 mod failures;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use kit::docker::{Container, RunOptions};
+use kit::lab::docker_test;
 use kit::need::Need;
 use kit::process::{Process, run};
 use kit::testpmd::{Testpmd, TestpmdOptions};
-use kit::{Image, Lab, Network, World, programs, wait};
+use kit::{Engine, Image, Lab, Network, World, programs, wait};
 
-use crate::vhost_user::{ONE, device_test, network_with, shown};
+use crate::vhost_user::{ONE, network_with, shown};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -75,7 +76,7 @@ fn ask(world: &World) -> Result<String> {
 }
 
 /// DPDK's front end beside the container. It answers ARP and pings, and has no TCP.
-fn front_end(lab: &Lab, mac: &str) -> Result<Testpmd> {
+pub(crate) fn front_end(lab: &Lab, mac: &str) -> Result<Testpmd> {
     let mut options = TestpmdOptions::front_end("/device/socket");
     options.device.push(format!("mac={mac}"));
     let folder = format!("{}:/device", lab.agent.vhost_folder().join("vm").display());
@@ -88,7 +89,10 @@ fn front_end(lab: &Lab, mac: &str) -> Result<Testpmd> {
 
 #[test]
 fn a_spliced_port_leads_to_the_front_end_while_it_has_the_address() {
-    device_test(&[Need::VirtioUser, Need::Tun], |lab| {
+    if !Engine::Embedded.needed("VPP publishes ports by --vpp-outside, and splices none") {
+        return;
+    }
+    docker_test(&[Need::VirtioUser, Need::Tun], |lab| {
         let world = World::create(41)?;
         let server = Server::start(lab)?;
         let mac = server.container.attached(&server.network, "MacAddress")?;
