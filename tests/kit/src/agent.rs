@@ -37,8 +37,16 @@ pub struct AgentOptions {
     pub own_group: bool,
     /// The network namespace that it runs in, if not that of its parent: one that `ip netns` has made.
     pub namespace: Option<String>,
-    /// The network namespace of its VPP, if the suites run on VPP: one that `ip netns` has made.
-    pub vpp_namespace: Option<String>,
+    /// The engine, if not that under test.
+    pub engine: Option<Engine>,
+    /// How its VPP behaves, if the engine is VPP.
+    pub vpp: VppOptions,
+}
+
+impl AgentOptions {
+    fn engine(&self) -> Engine {
+        self.engine.unwrap_or_else(Engine::under_test)
+    }
 }
 
 /// An agent; dropping it kills it and removes its sockets and state.
@@ -49,7 +57,7 @@ pub struct Agent {
     folder: tempfile::TempDir,
     options: AgentOptions,
     process: Option<Process>,
-    /// What it drives, if the suites run on VPP.
+    /// What it drives, if its engine is VPP.
     pub(crate) vpp: Option<Vpp>,
     /// Output of earlier runs of this agent.
     history: Vec<String>,
@@ -66,11 +74,8 @@ impl Agent {
     pub fn start_as(driver: &str, options: AgentOptions) -> Result<Self> {
         fs::create_dir_all(PLUGIN_FOLDER)?;
         let default = Path::new(PLUGIN_FOLDER).join(format!("{driver}.sock"));
-        let vpp = match Engine::under_test() {
-            Engine::Vpp => {
-                let namespace = options.vpp_namespace.clone();
-                Some(Vpp::start_with(VppOptions { namespace, ..VppOptions::default() }, &[])?)
-            }
+        let vpp = match options.engine() {
+            Engine::Vpp => Some(Vpp::start_with(options.vpp.clone(), &[])?),
             Engine::Embedded => None,
         };
         let mut agent = Self {
@@ -117,7 +122,7 @@ impl Agent {
         let program = self.options.program.clone().map_or_else(programs::agent, Ok)?;
         let mut command = in_namespace(self.options.namespace.as_deref(), &program);
         command
-            .args(["serve", "--config", "/dev/null", "--engine", Engine::under_test().name()])
+            .args(["serve", "--config", "/dev/null", "--engine", self.options.engine().name()])
             .arg("--plugin-socket")
             .arg(&self.plugin_socket)
             .arg("--control-socket")
@@ -150,9 +155,17 @@ impl Agent {
         Ok(())
     }
 
-    /// The VPP that it drives, if the suites run on VPP.
+    /// The VPP that it drives, if its engine is VPP.
     pub fn vpp(&mut self) -> Option<&mut Vpp> {
         self.vpp.as_mut()
+    }
+
+    /// The same, to be asked only.
+    ///
+    /// # Errors
+    /// When its engine is another.
+    pub fn driven(&self) -> Result<&Vpp> {
+        self.vpp.as_ref().context("the agent drives no VPP")
     }
 
     /// Its process id.

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::namespace::in_namespace;
@@ -83,7 +84,8 @@ impl Files {
 /// How a VPP behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VppOptions {
-    /// It sleeps between its rounds, which leaves the CPU to others.
+    /// It sleeps after each of its rounds, however much there is to do (`poll-sleep-usec`). Without, v26.06 sleeps when there
+    /// is nothing to do, unless a node of it polls.
     pub sleeps: bool,
     /// The CPU of its main thread; `None` for the kernel to choose.
     pub main_cpu: Option<usize>,
@@ -179,6 +181,22 @@ impl Vpp {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Stops it where it is until [`Vpp::resume`]: it takes no CPU time and answers nobody.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn pause(&self) -> Result<()> {
+        self.process.signal(Signal::STOP)
+    }
+
+    /// Has it go on.
+    ///
+    /// # Errors
+    /// As [`Vpp::pause`].
+    pub fn resume(&self) -> Result<()> {
+        self.process.signal(Signal::CONT)
     }
 
     /// Kills it, and waits until it is gone.

@@ -9,6 +9,7 @@ use kit::docker::RunOptions;
 use kit::lab::Turn;
 use kit::need::{self, Need, PYTHON};
 use kit::process::run;
+use kit::vpp::VppOptions;
 use kit::{Agent, Container, Engine, Image, Network, Vpp, unique, wait};
 
 use super::stack::{PEERS, SOON};
@@ -60,7 +61,7 @@ fn host(site: &Site, address: &str, arguments: Vec<String>) -> Result<Agent> {
     let outside = outside(site);
     let mut agent = Agent::start(AgentOptions {
         arguments,
-        vpp_namespace: Some(site.namespace.clone()),
+        vpp: VppOptions { namespace: Some(site.namespace.clone()), ..VppOptions::default() },
         ..AgentOptions::default()
     })?;
     let vpp = agent.vpp().context("the agent drives VPP")?;
