@@ -253,6 +253,17 @@ pub(crate) enum Joint {
     UnixSocket,
 }
 
+/// How programs with VPP's own preload library reach each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VclWay {
+    /// Past VPP: its library hands them the two ends of one queue.
+    CutThrough,
+    /// Through VPP's TCP, at both ends of one pipe of VPP's.
+    Pipe,
+    /// Through VPP's TCP, with all that the agent makes between containers of two networks.
+    Gateways,
+}
+
 /// What joins the containers of two hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overlay {
@@ -284,8 +295,10 @@ pub(crate) enum Setup {
     DockerRun { attachment: Attachment },
     /// Unmodified programs in two containers.
     Programs { work: Work, joint: Joint },
+    /// Unmodified programs in containers of two networks with this `tcp` option, between which VPP has routes.
+    Routed { work: Work, tcp: &'static str },
     /// Unmodified programs on the host with VPP's own preload library.
-    Vcl { work: Work },
+    Vcl { work: Work, way: VclWay },
     /// A program that is written for VPP's VCL, on the host.
     VclNative,
     /// An unmodified program in a container, and one outside.

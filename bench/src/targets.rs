@@ -48,6 +48,13 @@ const TARGETS: &[Target] = &[
         shown_by: &[("session-stream", SESSIONS, Some("VPP's VCL, native cut-through"))],
     },
     Target {
+        work: "stream / redis GET, 1 client, over VPP's TCP, beside VCL",
+        shown_by: &[
+            ("vpp-tcp-stream", "dockervpp sessions, tcp=vcl", Some(VCL)),
+            ("vpp-tcp-redis-1", "dockervpp sessions, tcp=vcl", Some(VCL)),
+        ],
+    },
+    Target {
         work: "stream over two network stacks and two switches",
         shown_by: &[(
             "session-stream-over-stacks",

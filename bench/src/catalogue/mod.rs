@@ -7,6 +7,7 @@ mod outside;
 mod programs;
 mod self_test;
 mod sockets;
+mod vpp_tcp;
 
 use crate::benchmark::{Benchmark, Bound, Claim, Contestant, Metric, Party, Scale, Setup, Suite};
 
@@ -17,6 +18,7 @@ pub(crate) fn catalogue() -> Vec<Benchmark> {
         frames::bridge(),
         sockets::all(),
         programs::all(),
+        vpp_tcp::all(),
         outside::all(),
         neighbours::all(),
         control::all(),

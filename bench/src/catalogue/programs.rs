@@ -1,7 +1,7 @@
 //! Unmodified programs in two containers.
 
 use super::single;
-use crate::benchmark::{Benchmark, Bound, Joint, Metric, Overlay, Setup, Suite, Work};
+use crate::benchmark::{Benchmark, Bound, Joint, Metric, Overlay, Setup, Suite, VclWay, Work};
 
 const SESSIONS: &str = "dockervpp sessions";
 const SESSIONS_AUTO: &str = "dockervpp sessions, kind auto";
@@ -57,7 +57,7 @@ fn stream() -> Benchmark {
     )
     .subject(SESSIONS_AUTO, Setup::Programs { work: Work::Stream, joint: AUTO })
     .peer(MEMORY, Setup::MemoryCopy)
-    .peer(VCL, Setup::Vcl { work: Work::Stream })
+    .peer(VCL, Setup::Vcl { work: Work::Stream, way: VclWay::CutThrough })
     .peer(VCL_NATIVE, Setup::VclNative)
     .ratio(SESSIONS_AUTO, KERNEL, Bound::AtLeast(5.0))
     .ratio(SESSIONS, MEMORY, Bound::AtLeast(0.4))
@@ -118,7 +118,7 @@ fn redis(
     let benchmark = programs(name, metric, &about, work(requests), bound);
     match vcl {
         Some(bound) => {
-            let peer = Setup::Vcl { work: work(on_vcl) };
+            let peer = Setup::Vcl { work: work(on_vcl), way: VclWay::CutThrough };
             benchmark.peer(VCL, peer).ratio(SESSIONS, VCL, bound)
         }
         None => benchmark,

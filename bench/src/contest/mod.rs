@@ -18,11 +18,14 @@ mod process;
 mod programs;
 mod reports;
 mod round_trip;
+mod routed;
 mod sockets;
 mod stack_pair;
 mod testpmd;
 mod vcl;
 mod vcl_native;
+mod vcl_ways;
+mod vpp_counters;
 mod work;
 
 use std::collections::BTreeMap;
@@ -30,9 +33,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use kit::Agent;
 use kit::agent::AgentOptions;
 use kit::need::Need;
+use kit::{Agent, Engine};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +142,8 @@ pub(crate) struct Fixtures {
     cores: Cores,
     pairs: sockets::Pairs,
     agent: Option<Rc<Agent>>,
+    /// One whose engine is VPP.
+    on_vpp: Option<Rc<Agent>>,
     abroads: Option<Rc<outside::Abroads>>,
     /// Peers that never worked, and in which benchmark.
     hopeless: Vec<(PeerKind, String)>,
@@ -151,6 +156,7 @@ impl Fixtures {
             cores,
             pairs: sockets::Pairs::default(),
             agent: None,
+            on_vpp: None,
             abroads: None,
             hopeless: Vec::new(),
         }
@@ -176,6 +182,20 @@ impl Fixtures {
         let agent =
             Rc::new(Agent::start(AgentOptions { own_group: true, ..AgentOptions::default() })?);
         self.agent = Some(Rc::clone(&agent));
+        Ok(agent)
+    }
+
+    fn agent_on_vpp(&mut self) -> Result<Rc<Agent>> {
+        if let Some(agent) = &self.on_vpp {
+            return Ok(Rc::clone(agent));
+        }
+        let agent = Rc::new(Agent::start(AgentOptions {
+            own_group: true,
+            engine: Some(Engine::Vpp),
+            vpp: vcl::eager(),
+            ..AgentOptions::default()
+        })?);
+        self.on_vpp = Some(Rc::clone(&agent));
         Ok(agent)
     }
 
@@ -228,6 +248,14 @@ impl Setup {
             | Self::RoundTrip { program: Program::Testpmd, .. } => &[Need::Testpmd],
             Self::Bridge { switch: Switch::Vpp, .. } | Self::VclNative => &[Need::Root, Need::Vpp],
             Self::Vcl { .. } => &[Need::Root, Need::Vpp, Need::SessionPrograms],
+            Self::Routed { .. } => &[
+                Need::Root,
+                Need::Docker,
+                Need::Tun,
+                Need::Busybox,
+                Need::SessionPrograms,
+                Need::Vpp,
+            ],
             Self::IdleAgent { .. } | Self::DockerRun { attachment: Attachment::Ours(_) } => {
                 &[Need::Root, Need::Docker, Need::Tun, Need::Busybox]
             }
@@ -299,7 +327,8 @@ impl Setup {
             Self::StackPair => Box::new(stack_pair::StackPair),
             Self::CacheLine => Box::new(bounds::Bound::CacheLine),
             Self::BareRing => Box::new(bounds::Bound::BareRing),
-            Self::Vcl { work } => Box::new(vcl::Vcl::prepare(work, fixtures.cores)?),
+            Self::Routed { work, tcp } => Box::new(routed::Routed::prepare(work, tcp, fixtures)?),
+            Self::Vcl { work, way } => Box::new(vcl::Vcl::prepare(work, way, fixtures.cores)?),
             Self::VclNative => Box::new(vcl_native::VclNative::prepare()?),
             Self::Absent { reason, .. } => anyhow::bail!(reason),
         })

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use kit::process::{Process, run};
-use kit::vpp::Vpp;
+use kit::vpp::{Vpp, VppOptions};
 use kit::wait;
+use rustix::process::Signal;
 
+use super::vcl_ways::End;
 use super::work::{client_command, figure, server_command};
-use super::{Contest, Placement, Plan, Sample, cpu_time};
-use crate::benchmark::Work;
+use super::{Contest, Placement, Plan, Sample, count, cpu_time, vpp_counters};
+use crate::benchmark::{VclWay, Work};
 use crate::cores::Cores;
 
 /// Longest time until a server answers.
@@ -20,78 +22,124 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Longest time of one run of a client, in seconds: one that hangs ends the contestant.
 const PATIENCE: &str = "30";
 
-/// The address that VPP has.
-pub(super) const ADDRESS: &str = "10.79.0.1";
-
 /// The contestant.
 #[derive(Debug)]
 pub(super) struct Vcl {
     work: Work,
+    way: VclWay,
     server: Process,
     cores: Cores,
     vpp: Vpp,
 }
 
 impl Vcl {
-    /// Starts a VPP that sleeps between its rounds, so that the programs have both CPUs to themselves, and
-    /// the server. What the programs say to each other does not go through VPP: its library hands them
-    /// the two ends of one queue.
-    pub(super) fn prepare(work: Work, cores: Cores) -> Result<Self> {
-        let vpp = start_vpp()?;
-        let configuration = format!(
-            "vcl {{\n  app-socket-api {}\n  app-scope-local\n  app-scope-global\n  use-mq-eventfd\n  \
-             rx-fifo-size 4000000\n  tx-fifo-size 4000000\n  event-queue-size 100000\n  \
-             segment-size 268435456\n  add-segment-size 268435456\n}}\n",
-            vpp.app_socket()
-        );
-        fs::write(vpp.folder().join("vcl.conf"), configuration)?;
+    /// Starts VPP and the server. Where the bytes go past VPP, it sleeps between its rounds, so that the programs have both
+    /// CPUs to themselves.
+    pub(super) fn prepare(work: Work, way: VclWay, cores: Cores) -> Result<Self> {
+        let options = if way.is_through_tcp() { eager() } else { VppOptions::default() };
+        let vpp = Vpp::start_with(options, &[])?;
+        for command in way.commands() {
+            vpp.cli(&command)?;
+        }
+        let sockets = vpp.folder().join("app_ns_sockets");
+        for end in End::BOTH {
+            let configuration = way.configuration(end, &sockets.display().to_string());
+            fs::write(vpp.folder().join(end.file()), configuration)?;
+        }
         let words = server_command(work).iter().chain(ipv4_only(work)).copied();
-        let server = Process::start("server on VCL", &mut preloaded(&vpp, cores.first, words)?)?;
-        let contestant = Self { work, server, cores, vpp };
+        let mut command = preloaded(&vpp, End::Server, cores.first, words)?;
+        let server = Process::start("server on VCL", &mut command)?;
+        let contestant = Self { work, way, server, cores, vpp };
         wait::until(LIMIT, "the server on VCL answers", || {
             Ok(contestant.drive(Duration::from_secs(1)).ok().map(drop))
         })
         .with_context(|| contestant.server.output().join("\n"))?;
+        contestant.pause()?;
         Ok(contestant)
+    }
+
+    /// Keeps VPP and the server from the CPUs while others have their turn: a server that waits for a connection polls, in
+    /// VPP's library, and takes all of a CPU that it can get.
+    fn pause(&self) -> Result<()> {
+        self.server.signal(Signal::STOP)?;
+        self.vpp.pause()
+    }
+
+    fn resume(&self) -> Result<()> {
+        self.vpp.resume()?;
+        self.server.signal(Signal::CONT)
     }
 
     /// Has the client work for about `length`.
     fn drive(&self, length: Duration) -> Result<f64> {
-        let line = client_command(self.work, ADDRESS, length);
-        let words = ["timeout", PATIENCE].into_iter().chain(line.iter().map(String::as_str));
-        let report = run(&mut preloaded(&self.vpp, self.cores.second, words)?)?;
+        let line = client_command(self.work, self.way.address(), length);
+        let words = line.iter().map(String::as_str);
+        let report = run(&mut preloaded(&self.vpp, End::Client, self.cores.second, words)?)?;
         figure(self.work, &report)
+    }
+
+    /// CPU seconds that a process has used so far.
+    fn cpu_seconds(pid: u32) -> Result<f64> {
+        let used: u64 = cpu_time::threads(pid)?.values().sum();
+        Ok(Duration::from_nanos(used).as_secs_f64())
     }
 }
 
 impl Contest for Vcl {
     fn placement(&self, plan: &Plan) -> Vec<Placement> {
+        let vpp = if self.way.is_through_tcp() {
+            "VPP, which sleeps when there is nothing to do"
+        } else {
+            "VPP, which sleeps between its rounds"
+        };
         vec![
             Placement::on("the server", plan.cores.first),
             Placement::on("the client", plan.cores.second),
-            Placement::anywhere("VPP, which sleeps between its rounds"),
+            Placement::anywhere(vpp),
         ]
     }
 
     fn run(&mut self, plan: &Plan) -> Result<Sample> {
-        let used = || -> Result<u64> {
-            let all = [self.server.pid(), self.vpp.pid()];
-            all.into_iter().map(|pid| Ok(cpu_time::threads(pid)?.values().sum::<u64>())).sum()
-        };
-        let before = used()?;
-        let value = self.drive(plan.warm_up + plan.length)?;
-        let seconds = Duration::from_nanos(used()? - before).as_secs_f64();
-        Sample::new(value, [("CPU seconds of server and VPP", seconds)])
+        self.resume()?;
+        let sample = self.measure(plan);
+        self.pause()?;
+        sample
     }
 }
 
-/// Starts a VPP that sleeps between its rounds and has [`ADDRESS`].
+impl Vcl {
+    fn measure(&self, plan: &Plan) -> Result<Sample> {
+        let length = plan.warm_up + plan.length;
+        let used = || -> Result<[f64; 2]> {
+            Ok([Self::cpu_seconds(self.server.pid())?, Self::cpu_seconds(self.vpp.pid())?])
+        };
+        let (before, packets) = (used()?, vpp_counters::received_by_tcp(&self.vpp)?);
+        let value = self.drive(length)?;
+        let after = used()?;
+        let (server, vpp) = (after[0] - before[0], after[1] - before[1]);
+        let sample = Sample::new(value, [("CPU seconds of server and VPP", server + vpp)])?;
+        if !self.way.is_through_tcp() {
+            return Ok(sample);
+        }
+        let packets = vpp_counters::received_by_tcp(&self.vpp)? - packets;
+        vpp_counters::went_through_tcp(packets, self.work, value, length)?;
+        Ok(sample.with([
+            ("CPU seconds of VPP", vpp),
+            ("thousand packets with data through VPP's TCP", count(packets) / 1e3),
+        ]))
+    }
+}
+
+/// How a VPP behaves that all bytes go through: one that sleeps after each round carries a third of what it could, and one that
+/// does not sleeps anyway when there is nothing to do.
+pub(super) fn eager() -> VppOptions {
+    VppOptions { sleeps: false, ..VppOptions::default() }
+}
+
+/// Starts a VPP that sleeps between its rounds and has [`ADDRESS`](super::vcl_ways::ADDRESS).
 pub(super) fn start_vpp() -> Result<Vpp> {
-    Vpp::start(&[
-        "create loopback interface",
-        "set interface state loop0 up",
-        &format!("set interface ip address loop0 {ADDRESS}/24"),
-    ])
+    let commands = VclWay::CutThrough.commands();
+    Vpp::start(&commands.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// What makes a server listen with IPv4: of one that listens on `::` VPP 26.06 refuses IPv4.
@@ -102,9 +150,10 @@ const fn ipv4_only(work: Work) -> &'static [&'static str] {
     }
 }
 
-/// A command on one CPU with VPP's preload library.
+/// A command on one CPU with VPP's preload library; a client has a limit of time.
 fn preloaded<'a>(
     vpp: &Vpp,
+    end: End,
     cpu: usize,
     words: impl IntoIterator<Item = &'a str>,
 ) -> Result<Command> {
@@ -112,7 +161,11 @@ fn preloaded<'a>(
     ensure!(library.is_file(), "{} is not there", library.display());
     let mut command = Command::new("taskset");
     command.args(["-c", &cpu.to_string()]);
-    command.arg("env").arg(format!("VCL_CONFIG={}", vpp.folder().join("vcl.conf").display()));
+    if end == End::Client {
+        // Outside of what has the library: with it `timeout` itself can hang when its child has ended.
+        command.args(["timeout", PATIENCE]);
+    }
+    command.arg("env").arg(format!("VCL_CONFIG={}", vpp.folder().join(end.file()).display()));
     command.arg(format!("LD_PRELOAD={}", library.display())).args(words);
     Ok(command)
 }

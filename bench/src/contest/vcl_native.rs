@@ -6,7 +6,8 @@ use anyhow::{Result, ensure};
 use kit::vpp::Vpp;
 
 use super::process::{Worker, measure};
-use super::vcl::{self, ADDRESS};
+use super::vcl;
+use super::vcl_ways::ADDRESS;
 use super::{Contest, Placement, Plan, Sample, count};
 use crate::worker::{Task, VclEnd};
 
