@@ -277,3 +277,24 @@ fn a_stack_whose_port_moves_or_goes_keeps_no_frame_on_the_way() {
     engine.delete_port(one.id).expect("goes");
     assert!(matches!(engine.attach_stack(one.id), Err(DataplaneError::NoPort(_))));
 }
+
+#[test]
+fn an_address_that_is_lent_is_not_the_stacks_until_it_comes_back() {
+    let engine = engine();
+    let domain = engine.create_domain(DomainConfig::new("net")).expect("domain");
+    let mut one = Stack::join(&engine, domain, 1);
+    let mut two = Stack::join(&engine, domain, 2);
+    assert!(one.port.owns_address());
+    engine.lend_address(one.id, true).expect("it has a port");
+    assert!(!one.port.owns_address(), "the stack is told");
+    assert_eq!(engine.port(one.id).expect("status").owner, PortOwner::None);
+    one.send(&numbered(mac(1), mac(2), 1), 1);
+    one.wait_gone(1);
+    assert_eq!(one.counters().dropped(DropReason::NotOwner), 1, "what it sends is dropped");
+    engine.lend_address(one.id, false).expect("it has a port");
+    assert!(one.port.owns_address());
+    one.send(&numbered(mac(1), mac(2), 2), 2);
+    assert_eq!(two.receive_bytes(), numbered(mac(1), mac(2), 2));
+    engine.delete_port(one.id).expect("goes");
+    assert!(matches!(engine.lend_address(one.id, true), Err(DataplaneError::NoPort(_))));
+}

@@ -244,6 +244,18 @@ impl Dataplane {
         worker.run(move |worker| worker.detach_stack(port))?
     }
 
+    /// The address of the port's network stack is somebody else's who is not behind this port, as long as `lent`: the stack is told,
+    /// and what it sends is dropped ([`StackPort::owns_address`]). Other devices of the port are not concerned.
+    ///
+    /// # Errors
+    /// [`DataplaneError::NoPort`].
+    pub fn lend_address(&self, port: PortId, lent: bool) -> Result<(), DataplaneError> {
+        // Held while the job runs, so that the port cannot move meanwhile. Changes of other ports may wait for whoever calls.
+        let registry = lock(&self.engine.registry);
+        let worker = registry.port_worker(port)?;
+        worker.run(move |worker| worker.lend_address(port, lent))?
+    }
+
     /// Serves memif clients for this port on sockets that are bound and listening
     /// (`SOCK_SEQPACKET`). Called again it adds sockets: one port may listen on several names. At
     /// most one client at a time owns the port; a second is refused.

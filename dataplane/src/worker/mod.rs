@@ -284,6 +284,17 @@ impl Worker {
         Ok(())
     }
 
+    /// The address of the port's stack is somebody else's, who is not behind this port, or is the stack's again.
+    pub(crate) fn lend_address(&mut self, id: PortId, lent: bool) -> Result<(), DataplaneError> {
+        let slot = self.slot(id)?;
+        self.fabric.flush();
+        if let Some(port) = self.fabric.port_mut(slot) {
+            port.lent = lent;
+            port.tell_owner();
+        }
+        Ok(())
+    }
+
     /// Makes a connected memif client the owner of the port's address.
     pub(crate) fn attach_memif(
         &mut self,

@@ -41,6 +41,8 @@ pub(crate) struct Port {
     pub(crate) tap: Option<Arc<TapDevice>>,
     pub(crate) veth: Option<Arc<PacketSocket>>,
     pub(crate) stack: Option<StackOutput>,
+    /// Somebody who is not behind this port has the address of its stack.
+    pub(crate) lent: bool,
     /// The other host that it leads to; such a port has no device.
     pub(crate) tunnel: Option<Tunnel>,
     /// Frames of stacks that wait for room in a queue of this port.
@@ -93,6 +95,7 @@ impl Port {
             tap: None,
             veth: None,
             stack: None,
+            lent: false,
             tunnel: None,
             parked: VecDeque::new(),
             parked_since: Tick(0),
@@ -118,7 +121,7 @@ impl Port {
             Self { vhost: Some(_), .. } => PortOwner::Vhost,
             Self { tap: Some(_), .. } => PortOwner::Tap,
             Self { veth: Some(_), .. } => PortOwner::Veth,
-            Self { stack: Some(_), .. } => PortOwner::Stack,
+            Self { stack: Some(_), lent: false, .. } => PortOwner::Stack,
             Self { tunnel: Some(_), .. } => PortOwner::Vxlan,
             _ => PortOwner::None,
         }
@@ -126,7 +129,7 @@ impl Port {
 
     /// Tells the stack, if there is one, whether it owns the address.
     pub(crate) fn tell_owner(&mut self) {
-        let owns = self.memif.is_none() && self.vhost.is_none();
+        let owns = self.memif.is_none() && self.vhost.is_none() && !self.lent;
         if let Some(stack) = &mut self.stack {
             stack.set_owner(owns);
         }

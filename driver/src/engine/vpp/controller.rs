@@ -20,6 +20,7 @@ use super::apply::{carry_out, nudge, tag_all};
 use super::diff::{Step, diff};
 use super::hosts::Hosts;
 use super::inspect::inspect;
+use super::lent::LentAddresses;
 use super::linger;
 use super::observe::{Claims, Sight, Viewer};
 use super::plan::Inventory;
@@ -62,6 +63,8 @@ pub(super) struct Setting {
     pub(super) outside: Option<String>,
     /// The processes of endpoints in VPP's host stack.
     pub(super) hosts: Arc<Hosts>,
+    /// Who of the agent's stacks has its address.
+    pub(super) lent: Arc<LentAddresses>,
 }
 
 /// The thread that talks with VPP, and what it last saw there.
@@ -314,6 +317,7 @@ impl Shared {
             Step::AddNamespace(host, _) => Some(host.clone()),
             _ => None,
         });
+        self.setting.lent.follow(&sight);
         self.setting.hosts.follow(&sight, |tag| failed.contains_key(tag), &made.collect());
         *compared = Compared { number, valid: true, failed, sight };
         Ok(())

@@ -10,7 +10,7 @@
 //! * `inspect`, `apply`: asking and telling VPP; `controller`: when that is done.
 //! * `policy`: what nobody may rely on here.
 //! * `container`: memif sockets in containers; `publish`: who has which port of the host.
-//! * `hosts`: endpoints in VPP's own host stack, and their processes; `linger`, `connections`: what of them outlives them.
+//! * `hosts`: endpoints in VPP's own host stack, and their processes; `lent`: addresses that memif clients have; `linger`, `connections`: what of them outlives them.
 //! * `link`: between the agent's port and VPP; `counters`: what VPP counts.
 //!
 //! The container's side is that of every engine (`attachment`).
@@ -24,6 +24,7 @@ mod counters;
 mod diff;
 mod hosts;
 mod inspect;
+mod lent;
 mod linger;
 mod link;
 mod observe;
@@ -50,6 +51,7 @@ use self::container::ContainerSockets;
 use self::controller::{Controller, Setting};
 use self::counters::Counters;
 use self::hosts::Hosts;
+use self::lent::LentAddresses;
 use self::link::Links;
 use self::plan::{EndpointPlan, FrontEnd, Rest, app_socket, link_socket};
 use self::required::FOR_HOSTS;
@@ -97,6 +99,7 @@ pub struct VppEngine {
     links: Links,
     counters: Counters,
     hosts: Arc<Hosts>,
+    lent: Arc<LentAddresses>,
     networks: Mutex<Networks>,
 }
 
@@ -113,17 +116,26 @@ struct Network {
     key: NetworkKey,
 }
 
+impl Drop for VppEngine {
+    fn drop(&mut self) {
+        // The thread that talks with VPP may end later, and nothing of the data path is to wait for that.
+        self.lent.clear();
+    }
+}
+
 impl VppEngine {
     /// Starts the engine; VPP need not be there yet.
     pub fn start(options: VppOptions) -> Result<Self, EngineError> {
         let links = Links::new(options.directory)?;
         let hosts = Arc::new(Hosts::new(options.vcl));
+        let lent = Arc::<LentAddresses>::default();
         let setting = Setting {
             socket: options.api_socket,
             owner: Owner::new(&options.attachment.owner),
             directory: links.directory().to_owned(),
             outside: options.outside,
             hosts: Arc::clone(&hosts),
+            lent: Arc::clone(&lent),
         };
         let controller = Controller::start(setting).map_err(|source| EngineError::Io {
             what: "cannot start the thread that talks with VPP".to_owned(),
@@ -135,7 +147,15 @@ impl VppEngine {
         let host_stacks: Arc<dyn HostStacks> = Arc::clone(&hosts) as _;
         let attachments = Attachments::start(options.attachment, memif, Some(host_stacks))?;
         let counters = Counters::new(options.stats_socket);
-        Ok(Self { attachments, controller, links, counters, hosts, networks: Mutex::default() })
+        Ok(Self {
+            attachments,
+            controller,
+            links,
+            counters,
+            hosts,
+            lent,
+            networks: Mutex::default(),
+        })
     }
 
     /// Whether VPP answers at `socket`, and has the messages that the engine needs; says why not.
@@ -194,6 +214,7 @@ impl VppEngine {
         self.controller.change(|inventory| inventory.endpoints.remove(endpoint));
         let subject = Tag::port(endpoint, Side::Link).subject();
         self.controller.settle_or_later(|tag| tag.subject() == subject)?;
+        self.lent.forget(endpoint);
         self.links.remove(self.attachments.dataplane(), endpoint)
     }
 
@@ -276,6 +297,7 @@ impl Engine for VppEngine {
             let dataplane = self.attachments.dataplane();
             let joined = !in_vpp || endpoint.attach == AttachKind::VhostUser;
             let port = self.links.make(dataplane, endpoint, spec.mtu, joined)?;
+            self.lent.know(&endpoint.id, dataplane, port);
             Ok(Endpoint::new(endpoint.clone(), spec, key, port))
         })?;
         let directory = self.links.directory();
@@ -296,6 +318,7 @@ impl Engine for VppEngine {
         });
         let undo = || {
             self.controller.change(|inventory| inventory.endpoints.remove(&endpoint.id));
+            self.lent.forget(&endpoint.id);
             let removed = self
                 .attachments
                 .delete(&endpoint.id)
