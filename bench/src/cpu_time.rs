@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::time::{ClockId, clock_gettime};
@@ -24,6 +25,15 @@ pub(crate) fn threads(process: u32) -> Result<BTreeMap<u32, u64>> {
         }
     }
     Ok(times)
+}
+
+/// CPU seconds that the threads of a process have used so far.
+///
+/// # Errors
+/// When the process is gone.
+pub(crate) fn seconds(process: u32) -> Result<f64> {
+    let used: u64 = threads(process)?.values().sum();
+    Ok(Duration::from_nanos(used).as_secs_f64())
 }
 
 /// CPU time that a process used between two readings. What a thread used that ended in between

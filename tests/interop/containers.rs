@@ -9,7 +9,6 @@ use kit::lab::docker_test;
 use kit::need::Need;
 use kit::testpmd::{Testpmd, TestpmdOptions};
 use kit::{Engine, Lab, Network, wait};
-use serde_json::Value;
 
 /// Frames that make a case count.
 const ENOUGH: u64 = 100_000;
@@ -66,45 +65,10 @@ fn network(lab: &Lab) -> Result<Network> {
     lab.network(&[&shape[..], &["-o", "antispoof=none"]].concat())
 }
 
-/// Frames received, delivered and dropped on the port of an endpoint.
-fn counters(lab: &Lab, endpoint: &str) -> Result<(u64, u64, u64)> {
-    let lines = lab.agent.list("counters")?;
-    let line = lines.iter().find(|it| it["endpoint"] == endpoint).context("no such endpoint")?;
-    let number = |key: &str| line[key].as_u64().with_context(|| line.to_string());
-    let drops = line["drops"].as_object().context("drops by reason")?;
-    let drops = drops.values().filter_map(Value::as_u64).sum();
-    Ok((number("rx_frames")?, number("tx_frames")?, drops))
-}
-
 /// Sends from one to the other until enough passed; all four counts must agree.
 fn exchange(lab: &Lab, one: &mut Station, two: &mut Station, segments: &[u16]) -> Result<()> {
-    let before = (counters(lab, &one.endpoint)?, counters(lab, &two.endpoint)?);
-    let pmd_before = (one.testpmd.stats()?, two.testpmd.stats()?);
-    two.testpmd.forward("rxonly")?;
-    two.testpmd.start()?;
-    one.testpmd.packet_segments(segments)?;
-    one.testpmd.forward("txonly")?;
-    one.testpmd.start()?;
-    let start = pmd_before.0.tx_packets;
-    one.testpmd.wait_stats("testpmd sends", |it| it.tx_packets > start + ENOUGH)?;
-    one.testpmd.stop()?;
-    let sent = one.testpmd.settled_stats()?.tx_packets - start;
-    let received = two.testpmd.settled_stats()?.rx_packets - pmd_before.1.rx_packets;
-    two.testpmd.stop()?;
-    // VPP may have frames in hand still, and takes its time on a busy machine.
-    let drops = wait::until_ok(LIMIT, "the counts agree", || {
-        let (sender, receiver) = (counters(lab, &one.endpoint)?, counters(lab, &two.endpoint)?);
-        let taken = sender.0 - before.0.0;
-        let delivered = receiver.1 - before.1.1;
-        let drops = (sender.2 - before.0.2) + (receiver.2 - before.1.2);
-        ensure!(taken == sent, "sent {sent}, taken {taken}");
-        ensure!(delivered == received, "delivered {delivered}, received {received}");
-        let left = delivered + drops;
-        ensure!(taken == left, "taken {taken}, delivered {delivered}, dropped {drops}");
-        Ok(drops)
-    })?;
-    ensure!(received > 0, "nothing arrived; {drops} drops");
-    Ok(())
+    let ends = [(&mut one.testpmd, &*one.endpoint), (&mut two.testpmd, &*two.endpoint)];
+    crate::exchange::exchange(lab, ends, segments, ENOUGH)
 }
 
 #[test]

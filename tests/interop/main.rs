@@ -8,6 +8,7 @@ mod anchor;
 mod clients;
 mod containers;
 mod counting;
+mod exchange;
 mod failures;
 mod guest;
 mod published;

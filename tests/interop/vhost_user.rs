@@ -338,15 +338,6 @@ pub(crate) fn shown(lab: &Lab, endpoint: &str) -> Result<Value> {
     lines.into_iter().find(|it| it["id"] == endpoint).context("no such endpoint")
 }
 
-/// Frames received, delivered and dropped on the port of an endpoint.
-fn counters(lab: &Lab, endpoint: &str) -> Result<(u64, u64, u64)> {
-    let lines = lab.agent.list("counters")?;
-    let line = lines.iter().find(|it| it["endpoint"] == endpoint).context("no such endpoint")?;
-    let number = |key: &str| line[key].as_u64().with_context(|| line.to_string());
-    let drops = line["drops"].as_object().context("drops by reason")?;
-    Ok((number("rx_frames")?, number("tx_frames")?, drops.values().filter_map(Value::as_u64).sum()))
-}
-
 fn network(lab: &Lab) -> Result<Network> {
     // What testpmd generates has addresses of its own choice.
     network_with(lab, &["-o", "antispoof=none"])
@@ -359,31 +350,8 @@ pub(crate) fn network_with(lab: &Lab, options: &[&str]) -> Result<Network> {
 
 /// Sends from one to the other; all four counts must agree.
 fn exchange(lab: &Lab, one: &mut Station, two: &mut Station, segments: &[u16]) -> Result<()> {
-    let before = (counters(lab, &one.endpoint)?, counters(lab, &two.endpoint)?);
-    let start = (one.testpmd.stats()?.tx_packets, two.testpmd.stats()?.rx_packets);
-    two.testpmd.forward("rxonly")?;
-    two.testpmd.start()?;
-    one.testpmd.packet_segments(segments)?;
-    one.testpmd.forward("txonly")?;
-    one.testpmd.start()?;
-    one.testpmd.wait_stats("testpmd sends", |it| it.tx_packets > start.0 + ENOUGH)?;
-    one.testpmd.stop()?;
-    let sent = one.testpmd.settled_stats()?.tx_packets - start.0;
-    let received = two.testpmd.settled_stats()?.rx_packets - start.1;
-    two.testpmd.stop()?;
-    // VPP may have frames in hand still, and takes its time on a busy machine.
-    let drops = wait::until_ok(LIMIT, "the counts agree", || {
-        let (sender, receiver) = (counters(lab, &one.endpoint)?, counters(lab, &two.endpoint)?);
-        let (taken, delivered) = (sender.0 - before.0.0, receiver.1 - before.1.1);
-        let drops = (sender.2 - before.0.2) + (receiver.2 - before.1.2);
-        ensure!(taken == sent, "sent {sent}, taken {taken}");
-        ensure!(delivered == received, "delivered {delivered}, received {received}");
-        let left = delivered + drops;
-        ensure!(taken == left, "taken {taken}, delivered {delivered}, dropped {drops}");
-        Ok(drops)
-    })?;
-    ensure!(received > 0, "nothing arrived; {drops} drops");
-    Ok(())
+    let ends = [(&mut one.testpmd, &*one.endpoint), (&mut two.testpmd, &*two.endpoint)];
+    crate::exchange::exchange(lab, ends, segments, ENOUGH)
 }
 
 #[test]

@@ -78,8 +78,7 @@ impl Hosts {
     fn cpu_seconds(&self) -> Result<f64> {
         let mut seconds = 0.0;
         for driven in &self.agents {
-            let used: u64 = cpu_time::threads(driven.agent().pid()?)?.values().sum();
-            seconds += Duration::from_nanos(used).as_secs_f64();
+            seconds += cpu_time::seconds(driven.agent().pid()?)?;
         }
         Ok(seconds)
     }

@@ -118,8 +118,7 @@ impl Outside {
     fn cpu_seconds(&self) -> Result<f64> {
         let mut seconds = control_group::cpu_seconds(self.container.pid()?)?;
         if let Some(agent) = &self.agent {
-            let used: u64 = cpu_time::threads(agent.pid()?)?.values().sum();
-            seconds += Duration::from_nanos(used).as_secs_f64();
+            seconds += cpu_time::seconds(agent.pid()?)?;
         }
         Ok(seconds)
     }

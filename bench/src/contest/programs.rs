@@ -70,8 +70,7 @@ impl Programs {
         let mut seconds = control_group::cpu_seconds(self.server.pid()?)?
             + control_group::cpu_seconds(self.client.pid()?)?;
         if let Some(agent) = &self.agent {
-            let used: u64 = cpu_time::threads(agent.pid()?)?.values().sum();
-            seconds += Duration::from_nanos(used).as_secs_f64();
+            seconds += cpu_time::seconds(agent.pid()?)?;
         }
         Ok(seconds)
     }

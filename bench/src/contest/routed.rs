@@ -160,7 +160,7 @@ impl Routed {
             packets: vpp_counters::received_by_tcp(vpp)?,
             bytes,
             programs,
-            vpp: cpu_seconds(vpp.pid())?,
+            vpp: cpu_time::seconds(vpp.pid())?,
             agent: of_the_agent(self.agent.pid()?)?,
         })
     }
@@ -180,18 +180,13 @@ struct Reading {
     agent: f64,
 }
 
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    let used: u64 = cpu_time::threads(pid)?.values().sum();
-    Ok(Duration::from_nanos(used).as_secs_f64())
-}
-
 /// CPU seconds of the agent and of the processes that it has started.
 fn of_the_agent(pid: u32) -> Result<f64> {
-    let mut seconds = cpu_seconds(pid)?;
+    let mut seconds = cpu_time::seconds(pid)?;
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let children = fs::read_to_string(thread?.path().join("children"))?;
         for child in children.split_whitespace() {
-            seconds += cpu_seconds(child.parse()?)?;
+            seconds += cpu_time::seconds(child.parse()?)?;
         }
     }
     Ok(seconds)

@@ -77,12 +77,6 @@ impl Vcl {
         let report = run(&mut preloaded(&self.vpp, End::Client, self.cores.second, words)?)?;
         figure(self.work, &report)
     }
-
-    /// CPU seconds that a process has used so far.
-    fn cpu_seconds(pid: u32) -> Result<f64> {
-        let used: u64 = cpu_time::threads(pid)?.values().sum();
-        Ok(Duration::from_nanos(used).as_secs_f64())
-    }
 }
 
 impl Contest for Vcl {
@@ -111,7 +105,7 @@ impl Vcl {
     fn measure(&self, plan: &Plan) -> Result<Sample> {
         let length = plan.warm_up + plan.length;
         let used = || -> Result<[f64; 2]> {
-            Ok([Self::cpu_seconds(self.server.pid())?, Self::cpu_seconds(self.vpp.pid())?])
+            Ok([cpu_time::seconds(self.server.pid())?, cpu_time::seconds(self.vpp.pid())?])
         };
         let (before, packets) = (used()?, vpp_counters::received_by_tcp(&self.vpp)?);
         let value = self.drive(length)?;

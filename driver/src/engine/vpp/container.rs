@@ -64,7 +64,7 @@ impl MemifSockets for ContainerSockets {
                 plan.settled = true;
             }
         });
-        let sides = [Side::Plain, Side::Named].map(|side| Tag::port(endpoint, side));
+        let sides = Tag::client_ports(endpoint);
         self.controller.settle_or_later(|of| sides.contains(of))
     }
 

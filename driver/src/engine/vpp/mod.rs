@@ -10,7 +10,8 @@
 //! * `inspect`, `apply`: asking and telling VPP; `controller`: when that is done.
 //! * `policy`: what nobody may rely on here.
 //! * `container`: memif sockets in containers; `publish`: who has which port of the host.
-//! * `hosts`: endpoints in VPP's own host stack, and their processes; `lent`: addresses that memif clients have; `linger`, `connections`: what of them outlives them.
+//! * `hosts`: endpoints in VPP's own host stack, and their processes; `linger`, `connections`: what of them outlives them.
+//! * `lent`: addresses of the agent's stacks that memif clients have.
 //! * `link`: between the agent's port and VPP; `counters`: what VPP counts.
 //!
 //! The container's side is that of every engine (`attachment`).

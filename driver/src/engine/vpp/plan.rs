@@ -90,16 +90,13 @@ pub(super) enum FrontEnd {
 }
 
 impl EndpointPlan {
-    /// The ports that VPP serves for memif clients.
-    fn client_ports(&self) -> [Tag; 2] {
-        [Side::Plain, Side::Named].map(|side| Tag::port(&self.spec.id, side))
-    }
-
     /// Whether the address is the front end's, where the ports of `connected` have a client.
     fn is_front_ends(&self, connected: &BTreeSet<Tag>) -> bool {
         match self.front_end {
             FrontEnd::Absent => false,
-            FrontEnd::Asks => !self.client_ports().iter().any(|tag| connected.contains(tag)),
+            FrontEnd::Asks => {
+                !Tag::client_ports(&self.spec.id).iter().any(|tag| connected.contains(tag))
+            }
             FrontEnd::Owns => true,
         }
     }
@@ -298,7 +295,7 @@ fn add_published(wanted: &mut State, network: &NetworkSpec, plan: &EndpointPlan)
 
 /// A front end has the address: memif clients cannot connect, and one that could come in between is hung up on.
 fn turn_away(wanted: &mut State, plan: &EndpointPlan) {
-    for tag in plan.client_ports() {
+    for tag in Tag::client_ports(&plan.spec.id) {
         if let Some(port) = wanted.ports.remove(&tag) {
             wanted.sockets.remove(&port.socket);
         }
@@ -315,7 +312,7 @@ fn add_pin(wanted: &mut State, plan: &EndpointPlan, is: &State, connected: &BTre
         return;
     }
     let serves = |tag: &&Tag| connected.contains(*tag) && wanted.ports.contains_key(*tag);
-    let sides = plan.client_ports();
+    let sides = Tag::client_ports(&plan.spec.id);
     // Who came first stays.
     let present = is.pins.get(&pin).filter(|tag| sides.contains(tag)).filter(serves);
     let owner = present.or_else(|| sides.iter().find(serves)).unwrap_or(&rest);

@@ -179,6 +179,11 @@ impl Tag {
         Self::Port(id.into(), side)
     }
 
+    /// The ports at which an endpoint's memif clients come in.
+    pub(super) fn client_ports(id: &EndpointId) -> [Self; 2] {
+        [Side::Plain, Side::Named].map(|side| Self::port(id, side))
+    }
+
     /// Another side of the same endpoint; networks have none.
     pub(super) fn beside(&self, side: Side) -> Option<Self> {
         match self {

@@ -88,7 +88,7 @@ impl VppEngine {
 
 /// How to ask for the interface that has the endpoint's address for a memif client.
 pub(super) fn memif_owner(sight: &Sight, endpoint: &EndpointId) -> Option<SwInterfaceDump> {
-    let sides = [Side::Plain, Side::Named].map(|side| Tag::port(endpoint, side));
+    let sides = Tag::client_ports(endpoint);
     let owner = sight.state.pins.values().find(|tag| sides.contains(tag))?;
     let sw_if_index = *sight.numbers.interfaces.get(owner)?;
     Some(SwInterfaceDump { sw_if_index, ..Default::default() })
