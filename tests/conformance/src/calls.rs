@@ -174,6 +174,14 @@ impl Script {
         self.until("the events come", || sys::poll(&[(fd, events)], 10).1[0] & events != 0);
     }
 
+    /// Waits, unrecorded, until `poll` reports that a stream is over both ways, by resets as well as by ends, and
+    /// reports all of it. Linux 6.18 lets `poll` see a reset in parts, which does not take the socket's lock: the
+    /// error (`tcp_reset`), then the state, then the directions that are shut down (`tcp_done`).
+    pub(crate) fn until_over(&self, fd: Fd) {
+        const OVER: i16 = libc::POLLHUP | libc::POLLRDHUP;
+        self.until("the stream is over", || sys::poll(&[(fd, OVER)], 10).1[0] & OVER == OVER);
+    }
+
     /// Waits, unrecorded, for something that must come soon; notes when it did not.
     pub(crate) fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
         let deadline = Instant::now() + SOON;

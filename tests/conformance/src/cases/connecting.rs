@@ -102,8 +102,7 @@ fn connect_refused_nonblocking(script: &mut Script) {
     let to = script.destination();
     let socket = script.stream(libc::SOCK_NONBLOCK);
     script.connect(socket, to);
-    // The kernel says the error a moment before the end (`tcp_reset`), and `poll` does not wait for it.
-    script.until_events(socket, libc::POLLHUP);
+    script.until_over(socket);
     script.poll(socket, ALL, 0);
     script.error(socket);
     script.error(socket);
@@ -111,12 +110,12 @@ fn connect_refused_nonblocking(script: &mut Script) {
     script.peer_name(socket);
     let other = script.stream(libc::SOCK_NONBLOCK);
     script.connect(other, to);
-    script.until_events(other, libc::POLLERR);
+    script.until_over(other);
     script.connect(other, to);
     script.error(other);
     let third = script.stream(libc::SOCK_NONBLOCK);
     script.connect(third, to);
-    script.until_events(third, libc::POLLERR);
+    script.until_over(third);
     script.send(third, b"x", libc::MSG_NOSIGNAL);
     script.send(third, b"x", libc::MSG_NOSIGNAL);
     script.recv(third, 1, 0);

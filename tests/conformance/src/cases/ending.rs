@@ -59,7 +59,7 @@ fn half_close_two(script: &mut Script) {
     script.note(&format!("SIGPIPE {}", sys::caught(libc::SIGPIPE)));
     script.recv(fd, 10, 0);
     script.meet();
-    script.until_events(fd, libc::POLLHUP);
+    script.until_over(fd);
     script.poll(fd, ALL, 0);
     script.recv(fd, 10, 0);
     script.recv(fd, 10, 0);
@@ -145,7 +145,7 @@ fn close_clean(script: &mut Script) {
     script.recv(fd, 10, 0);
     // Nobody is there; the first write only finds that out.
     script.send(fd, b"anybody?", libc::MSG_NOSIGNAL);
-    script.until_events(fd, libc::POLLERR);
+    script.until_over(fd);
     script.poll(fd, ALL, 0);
     script.recv(fd, 10, 0);
     script.send(fd, b"x", libc::MSG_NOSIGNAL);
@@ -185,7 +185,7 @@ fn close_unread(script: &mut Script) {
     script.send(fd, b"unread", 0);
     script.meet();
     script.meet();
-    script.until_events(fd, libc::POLLHUP);
+    script.until_over(fd);
     script.poll(fd, ALL, 0);
     script.recv(fd, 10, 0);
     script.recv(fd, 10, 0);
@@ -210,7 +210,7 @@ fn close_unread_both(script: &mut Script) {
     script.until_waiting(fd, 4);
     script.meet();
     script.meet();
-    script.until_events(fd, libc::POLLHUP);
+    script.until_over(fd);
     // What the peer sent before it went is still there.
     script.waiting(fd);
     script.recv(fd, 2, 0);
@@ -234,7 +234,7 @@ fn linger_zero(script: &mut Script) {
     script.until_waiting(fd, 4);
     script.meet();
     script.meet();
-    script.until_events(fd, libc::POLLHUP);
+    script.until_over(fd);
     script.poll(fd, ALL, 0);
     script.recv(fd, 2, 0);
     script.recv(fd, 10, 0);
@@ -273,7 +273,7 @@ fn gone_peer(script: &Script, fd: Fd) {
     script.meet();
     script.until_events(fd, libc::POLLRDHUP);
     script.send(fd, b"first", libc::MSG_NOSIGNAL);
-    script.until_events(fd, libc::POLLERR);
+    script.until_over(fd);
     script.error(fd);
 }
 
@@ -376,7 +376,7 @@ fn after_read_end(script: &mut Script) {
     script.send(fd, b"one", 0);
     script.send(fd, b"two", 0);
     script.meet();
-    script.until_events(fd, libc::POLLHUP);
+    script.until_over(fd);
     script.recv(fd, 10, 0);
 }
 
@@ -401,7 +401,7 @@ fn both_close_two(script: &mut Script) {
 
 fn shut_and_wait(script: &Script, fd: Fd) {
     script.shutdown(fd, libc::SHUT_WR);
-    script.until_events(fd, libc::POLLHUP);
+    script.until_over(fd);
     script.poll(fd, ALL, 0);
     script.recv(fd, 10, 0);
     script.error(fd);

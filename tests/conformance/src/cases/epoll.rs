@@ -384,7 +384,7 @@ fn reset(script: &mut Script) {
     script.control(&level, ADD, fd, 0, 2);
     script.epoll(&level, 0);
     script.meet();
-    script.until_events(fd, libc::POLLHUP);
+    script.until_over(fd);
     script.epoll(&epoll, 1000);
     script.epoll(&level, 1000);
     script.recv(fd, 9, 0);
@@ -406,7 +406,7 @@ fn half_close(script: &mut Script) {
     script.shutdown(fd, libc::SHUT_WR);
     script.epoll(&epoll, 1000);
     script.meet();
-    script.until_events(fd, libc::POLLHUP);
+    script.until_over(fd);
     script.epoll(&epoll, 1000);
     script.recv(fd, 9, 0);
     script.recv(fd, 9, 0);

@@ -83,7 +83,7 @@ fn before_connect_refused(script: &mut Script) {
     script.control(&epoll, ADD, fd, IN | OUT | RDHUP | EDGE, 5);
     script.epoll(&epoll, 0);
     script.connect(fd, to);
-    script.until_events(fd, libc::POLLERR);
+    script.until_over(fd);
     script.epoll(&epoll, 1000);
     script.error(fd);
     script.meet();

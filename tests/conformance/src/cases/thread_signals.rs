@@ -370,7 +370,7 @@ fn sigpipe_in_thread(script: &mut Script) {
     script.meet();
     script.until_events(fd, libc::POLLRDHUP);
     script.send(fd, b"first", libc::MSG_NOSIGNAL);
-    script.until_events(fd, libc::POLLERR);
+    script.until_over(fd);
     script.error(fd);
     sys::block(libc::SIGPIPE, true);
     let told = std::thread::scope(|scope| {
