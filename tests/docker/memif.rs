@@ -214,7 +214,7 @@ fn exchange(
         Ok::<_, anyhow::Error>((number("rx_frames")?, number("tx_frames")?, drops))
     };
     let (sender_before, receiver_before) = (count(one)?, count(two)?);
-    let receiving = two.exec_start(&["traffic", place, "receive", "--json", "--seconds", "10"])?;
+    let receiving = two.exec_start(&["traffic", place, "receive", "--json", "--seconds", "30"])?;
     owned_by(lab, two, network, "memif")?;
     let sent = one.exec_ok(&[
         "traffic", place, "send", "--json", "--count", "500000", "--size", size, "--dst", to,

@@ -103,6 +103,13 @@ impl Outside {
         self.servers[server].output().iter().any(about)
     }
 
+    /// What a name server says may be read after its answer came.
+    fn is_asked(&self, server: usize, name: &str, over: &str) -> Result<()> {
+        wait::until(SOON, &format!("a name server is asked for {name} over {over}"), || {
+            Ok(self.was_asked(server, name, over).then_some(()))
+        })
+    }
+
     /// A container finds the name, and that another one is none.
     fn is_known_to(&self, container: &Container) -> Result<()> {
         let found = looked_up(container, KNOWN)?;
@@ -143,7 +150,7 @@ fn names_of_the_outside_are_asked_of_the_name_server_that_is_given() {
                 outside.is_known_to(&with).with_context(|| format!("{attach}, {address}"))?;
                 let without = Container::run(&image, &options)?;
                 outside.is_known_to(&without).context("without the preload library")?;
-                ensure!(outside.was_asked(server, KNOWN, "UDP"));
+                outside.is_asked(server, KNOWN, "UDP")?;
             }
         }
         Ok(())
@@ -235,7 +242,7 @@ fn name_servers_are_asked_over_tcp_too() {
                 let ask = [kit::need::PYTHON, "-c", OVER_TCP, name, &address];
                 let said = container.exec_ok(&ask)?;
                 ensure!(said.trim() == expected, "{address}, {name}: {said}");
-                ensure!(outside.was_asked(server, name, "TCP"));
+                outside.is_asked(server, name, "TCP")?;
             }
         }
         ensure!(counted(lab, "drops", "kernel-stray")? == 0);

@@ -1,11 +1,16 @@
 //! Refusals, and peers that die in the middle of traffic.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use kit::peer::{End, Job, Peer, Waiting};
 use kit::testpmd::{Testpmd, TestpmdOptions};
+use kit::wait;
 use memif::{InterfaceId, Secret};
 
 use crate::interop;
+
+const SOON: Duration = Duration::from_secs(20);
 
 fn server_with_secret() -> Result<End> {
     let mut ours = End::server();
@@ -36,7 +41,11 @@ fn right_secret_is_taken_and_others_are_refused() -> Result<()> {
                 peer.wait("the client is refused", |it| it.refusals > 0)?;
                 ensure!(!testpmd.link_is_up()?, "{secret:?} was taken");
                 ensure!(peer.counts().links == 0);
-                ensure!(testpmd.output().contains("Disconnect received"), "{}", testpmd.output());
+                wait::until_ok(SOON, "testpmd says that it is refused", || {
+                    let said = testpmd.output();
+                    ensure!(said.contains("Disconnect received"), "{said}");
+                    Ok(())
+                })?;
             }
         }
         Ok(())

@@ -1,13 +1,17 @@
 //! What a vhost-user front end sends under addresses that are not its endpoint's is dropped, every frame of it, and
 //! counted.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use kit::lab::docker_test;
 use kit::need::Need;
-use kit::{Engine, Lab};
+use kit::{Engine, Lab, wait};
 use serde_json::Value;
 
 use crate::vhost_user::{ENOUGH, ONE, Station, TWO, network_with};
+
+const SOON: Duration = Duration::from_secs(20);
 
 fn counted(lab: &Lab, station: &Station) -> Result<Value> {
     let lines = lab.agent.list("counters")?;
@@ -31,10 +35,14 @@ fn refused(
     one.testpmd.wait_stats("testpmd sends", |it| it.tx_packets > start + ENOUGH)?;
     one.testpmd.stop()?;
     let sent = one.testpmd.settled_stats()?.tx_packets - start;
-    let after = counted(lab, one)?;
-    let taken = number(&after, "rx_frames") - number(&before.0, "rx_frames");
-    let dropped = number(&after["drops"], reason) - number(&before.0["drops"], reason);
-    ensure!((taken, dropped) == (sent, sent), "{reason}: sent {sent}: {after}");
+    // What testpmd has put into a ring it counts as sent.
+    wait::until_ok(SOON, "the agent counts what was sent", || {
+        let after = counted(lab, one)?;
+        let taken = number(&after, "rx_frames") - number(&before.0, "rx_frames");
+        let dropped = number(&after["drops"], reason) - number(&before.0["drops"], reason);
+        ensure!((taken, dropped) == (sent, sent), "{reason}: sent {sent}: {after}");
+        Ok(())
+    })?;
     let received = two.testpmd.stats()?.rx_packets - before.1;
     // The gateway's kernel may say something to all, now and then.
     ensure!(received < 100, "{received} frames arrived");

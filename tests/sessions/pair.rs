@@ -77,7 +77,11 @@ pub(crate) fn resident(pid: u32) -> Result<usize> {
 }
 
 pub(crate) fn no_sessions(agent: &Agent) -> Result<()> {
-    wait::until_ok(SOON, "sessions end", || {
+    no_sessions_within(agent, SOON)
+}
+
+pub(crate) fn no_sessions_within(agent: &Agent, limit: Duration) -> Result<()> {
+    wait::until_ok(limit, "sessions end", || {
         let left = agent.list("sessions")?.len();
         ensure!(left == 0, "{left} sessions are left");
         Ok(())

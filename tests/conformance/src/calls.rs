@@ -169,6 +169,12 @@ impl Script {
         self.until("the bytes wait", || sys::ioctl_int(fd, libc::FIONREAD, 0).1 >= bytes);
     }
 
+    /// Waits, unrecorded, until the kernel is done with what it reports in the middle of it: this asks for the lock
+    /// that it holds.
+    pub(crate) fn until_done(&self, fd: Fd) {
+        self.until_waiting(fd, 0);
+    }
+
     /// Waits, unrecorded, until `poll` reports one of `events`.
     pub(crate) fn until_events(&self, fd: Fd, events: i16) {
         self.until("the events come", || sys::poll(&[(fd, events)], 10).1[0] & events != 0);
@@ -332,9 +338,10 @@ impl Script {
         // The kernel lets a buffer grow whose size nobody set.
         let _ = sys::set_option(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, 100_000);
         let mut sent = 0;
-        // What the peer's kernel takes shows only after a moment: full is full for long.
+        // What the peer's kernel takes shows only after a moment: full is full for longer than the kernel waits until
+        // it sends less than a segment into a window, or a segment once more (200 ms and what the way takes).
         let mut full = 0;
-        while full < 8 {
+        while full < 16 {
             let block = pattern(seed, sent as u64, 64 << 10);
             match sys::send(fd, &block, libc::MSG_DONTWAIT) {
                 Ok(more) => {

@@ -288,12 +288,12 @@ impl Worker {
                     match event {
                         ClientEvent::Connected(link) => up = Some(link),
                         ClientEvent::Failed(error) => {
-                            add(&self.shared.refusals, 1);
                             self.shared.say(error.to_string());
+                            add(&self.shared.refusals, 1);
                         }
                         other => {
-                            add(&self.shared.ended, 1);
                             self.shared.say(format!("{other:?}"));
+                            add(&self.shared.ended, 1);
                         }
                     }
                 }
@@ -303,12 +303,12 @@ impl Worker {
                     match event {
                         ListenerEvent::Connected { link, .. } => up = Some(link),
                         ListenerEvent::Refused { error, .. } => {
-                            add(&self.shared.refusals, 1);
                             self.shared.say(error.to_string());
+                            add(&self.shared.refusals, 1);
                         }
                         other => {
-                            add(&self.shared.ended, 1);
                             self.shared.say(format!("{other:?}"));
+                            add(&self.shared.ended, 1);
                         }
                     }
                 }

@@ -6,6 +6,7 @@ use kit::need::PYTHON;
 use kit::process::Process;
 use serde_json::Value;
 
+use super::iperf3::{SERVER, until_it_listens};
 use super::world::{Pairing, Protocol, in_every_pairing};
 
 /// An address of the server, and the one that means all of its addresses.
@@ -76,10 +77,12 @@ fn numbered(pairing: &Pairing<'_>, address: &str, more: &[&str]) -> Result<()> {
 fn iperf3_counts_its_datagrams() {
     in_every_pairing(|pairing| {
         // Its server says where it listens by TCP first.
-        let _server = pairing.server.serve(pairing.agent, 5201, &["iperf3", "-s"])?;
+        let server = pairing.server.serve(pairing.agent, 5201, &SERVER)?;
+        let mut tests = 1..;
         for (address, _) in ways(pairing) {
             pairing.check(|| {
-                for more in [&[][..], &["-R"], &["-P", "4"]] {
+                for (more, test) in [&[][..], &["-R"], &["-P", "4"]].into_iter().zip(&mut tests) {
+                    until_it_listens(&server, test)?;
                     numbered(pairing, address, more)?;
                 }
                 Ok(())
@@ -94,18 +97,20 @@ fn iperf3_counts_its_datagrams() {
 #[test]
 fn socat_relays_datagrams() {
     in_every_pairing(|pairing| {
+        // A port for each: the server before is still there, as above.
+        let mut ports = 7000..;
         for (address, _) in ways(pairing) {
             let version = if address.contains(':') { "6" } else { "4" };
             let target = if version == "6" { format!("[{address}]") } else { address.to_owned() };
-            for kind in ["LISTEN", "RECVFROM"] {
-                let listen = format!("UDP{version}-{kind}:7000,reuseaddr,fork");
-                let _server = serve(pairing, 7000, &["socat", "-T", "5", &listen, "EXEC:cat"])?;
+            for (kind, port) in ["LISTEN", "RECVFROM"].into_iter().zip(&mut ports) {
+                let listen = format!("UDP{version}-{kind}:{port},reuseaddr,fork");
+                let _server = serve(pairing, port, &["socat", "-T", "5", &listen, "EXEC:cat"])?;
                 pairing.check(|| {
                     for round in 0..3 {
                         let text = format!("{kind} {round}");
                         // It ends when all of the answer is there, and else after 20 seconds.
                         let line = format!(
-                            "echo '{text}' | socat -t 20 -T 20 - UDP{version}:{target}:7000,readbytes={}",
+                            "echo '{text}' | socat -t 20 -T 20 - UDP{version}:{target}:{port},readbytes={}",
                             text.len() + 1
                         );
                         let answer = pairing.client_shell(&line)?;

@@ -41,10 +41,10 @@ fn run(pairing: &Pairing<'_>, more: &[&str]) -> Result<()> {
 
 /// A server that says each time that it listens. It closes its listener after a test: who connects just before that is reset,
 /// by kernels as by sessions.
-const SERVER: [&str; 3] = ["iperf3", "-s", "--forceflush"];
+pub(super) const SERVER: [&str; 3] = ["iperf3", "-s", "--forceflush"];
 
 /// Waits until the server has made its listener for this test, the first being 1.
-fn until_it_listens(server: &Process, test: u32) -> Result<()> {
+pub(super) fn until_it_listens(server: &Process, test: u32) -> Result<()> {
     let says = format!("(test #{test})");
     let what = format!("iperf3 listens {says}");
     server.line_after(0, SOON, &what, |line| line.contains(&says).then_some(()))

@@ -200,7 +200,7 @@ fn close_waiting(script: &mut Script) {
     let epoll = Epoll::new();
     script.control(&epoll, ADD, fd, IN | RDHUP, 1);
     let told = script.while_asleep(
-        || epoll.wait(200),
+        || epoll.wait(2000),
         |_| {
             script.close(fd);
             script.tell("send");

@@ -194,6 +194,8 @@ fn taken_back(script: &mut Script) {
     let accepted = script.accept_one();
     script.meet();
     script.meet();
+    // A reset is on its way, or nothing is.
+    let _ = sys::poll(&[(accepted, libc::POLLRDHUP)], 500);
     script.recv(accepted, 4, libc::MSG_DONTWAIT);
     // Until then the other side closes nothing.
     script.meet();

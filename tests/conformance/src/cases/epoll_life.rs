@@ -58,6 +58,7 @@ fn before_connect_edge(script: &mut Script) {
     let epoll = Epoll::new();
     script.control(&epoll, ADD, fd, IN | OUT | RDHUP | EDGE, 5);
     script.until_events(fd, libc::POLLOUT);
+    script.until_done(fd);
     script.epoll(&epoll, 1000);
     script.epoll(&epoll, 0);
     script.meet();

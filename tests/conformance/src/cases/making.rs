@@ -258,6 +258,8 @@ fn accept_errors_two(script: &mut Script) {
 fn backlog_waits(script: &mut Script) {
     let listener = script.listener(8);
     script.meet();
+    // That the peer is connected says that its kernel was answered.
+    script.until_events(listener, libc::POLLIN);
     script.poll(listener, libc::POLLIN, 0);
     let all: Vec<_> = (0..4).map(|_| script.accept4(listener, 0).fd()).collect();
     for accepted in &all {

@@ -267,6 +267,7 @@ fn tcp_info(script: &mut Script) {
     state(fd);
     script.meet();
     script.until_events(fd, libc::POLLRDHUP);
+    script.until_done(fd);
     state(fd);
     script.meet();
 }

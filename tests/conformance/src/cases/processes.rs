@@ -187,8 +187,9 @@ fn exec_inherits(script: &mut Script) {
     let Some(child) = sys::fork() else {
         sys::execute(&["inherited", &fd.to_string(), script.case()]);
     };
-    script.close(fd);
+    let closed = sys::close(fd);
     ended(script, vec![child]);
+    script.log("close", closed);
     script.meet();
 }
 
@@ -207,8 +208,9 @@ fn exec_closes(script: &mut Script) {
     let Some(child) = sys::fork() else {
         sys::execute(&["inherited", &fd.to_string(), script.case()]);
     };
-    script.close(fd);
+    let closed = sys::close(fd);
     ended(script, vec![child]);
+    script.log("close", closed);
     script.meet();
 }
 

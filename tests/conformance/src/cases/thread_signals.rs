@@ -88,20 +88,22 @@ fn thread_recv(script: &mut Script) {
     script.tell("done");
 }
 
+fn in_thread(call: impl FnOnce() -> Answer + Send) -> Answer {
+    std::thread::scope(|scope| scope.spawn(call).join().expect("the thread returns"))
+}
+
 /// A call with a timeout is interrupted whatever the handler says.
 fn thread_timeouts(script: &mut Script) {
     let fd = script.accept_one();
     let timeout = |option, ms| script.log("timeout", sys::set_timeout(fd, option, ms));
     timeout(libc::SO_RCVTIMEO, 40);
-    let got = script.while_asleep(move || receive(fd), |_| {});
-    script.log("recv", got);
+    script.log("recv", in_thread(move || receive(fd)));
     timeout(libc::SO_RCVTIMEO, 10_000);
     sys::catch(RESTARTS, true);
     signalled_while_receiving(script, fd, RESTARTS, false);
     script.fill_up(fd, 1);
     timeout(libc::SO_SNDTIMEO, 40);
-    let sent = script.while_asleep(move || sys::send(fd, b"x", 0), |_| {});
-    script.log("send", sent);
+    script.log("send", in_thread(move || sys::send(fd, b"x", 0)));
     timeout(libc::SO_SNDTIMEO, 10_000);
     let sent = script
         .while_asleep(move || sys::send(fd, b"x", 0), |thread| signal(script, thread, RESTARTS));
