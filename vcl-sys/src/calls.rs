@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::ptr;
 use std::rc::Rc;
+use std::sync::atomic::AtomicU8;
 use std::time::Duration;
 
 use libc::epoll_event;
@@ -286,10 +287,19 @@ impl Calls {
         session: SessionHandle,
         buffer: &mut [u8],
     ) -> Result<usize, CallError> {
+        self.read_shared(session, shared(buffer))
+    }
+
+    pub(crate) fn read_shared(
+        &self,
+        session: SessionHandle,
+        buffer: &[AtomicU8],
+    ) -> Result<usize, CallError> {
         let len = buffer.len().min(c_int::MAX as usize);
-        // SAFETY: the thread is a worker; at most `len` bytes of the buffer are written.
+        let start = buffer.as_ptr().cast_mut().cast();
+        // SAFETY: the thread is a worker; at most `len` bytes of the buffer are written, which may be by all.
         count("vppcom_session_read", unsafe {
-            (self.library.symbols().vppcom_session_read)(session, buffer.as_mut_ptr().cast(), len)
+            (self.library.symbols().vppcom_session_read)(session, start, len)
         })
     }
 
@@ -299,15 +309,37 @@ impl Calls {
         data: &[u8],
         flush: bool,
     ) -> Result<usize, CallError> {
+        // SAFETY: the thread is a worker; so many bytes are there to be read.
+        unsafe { self.write_at(session, data.as_ptr(), data.len(), flush) }
+    }
+
+    pub(crate) fn write_shared(
+        &self,
+        session: SessionHandle,
+        data: &[AtomicU8],
+    ) -> Result<usize, CallError> {
+        // SAFETY: as in `write`; the library only copies bytes that may change meanwhile.
+        unsafe { self.write_at(session, data.as_ptr().cast(), data.len(), false) }
+    }
+
+    /// # Safety
+    /// At `data` are `len` bytes.
+    unsafe fn write_at(
+        &self,
+        session: SessionHandle,
+        data: *const u8,
+        len: usize,
+        flush: bool,
+    ) -> Result<usize, CallError> {
         let symbols = self.library.symbols();
         let (call, function) = if flush {
             ("vppcom_session_write_msg", symbols.vppcom_session_write_msg)
         } else {
             ("vppcom_session_write", symbols.vppcom_session_write)
         };
-        let len = data.len().min(c_int::MAX as usize);
-        // SAFETY: the thread is a worker; the library only reads what it is to write.
-        count(call, unsafe { function(session, data.as_ptr().cast_mut().cast(), len) })
+        let len = len.min(c_int::MAX as usize);
+        // SAFETY: the thread is a worker; the library only reads what it is to write, which is there.
+        count(call, unsafe { function(session, data.cast_mut().cast(), len) })
     }
 
     pub(crate) fn receive(
@@ -457,6 +489,12 @@ impl Calls {
     pub(crate) fn release(&self) -> Release {
         self.library.release()
     }
+}
+
+/// One's own memory, as memory that others may change.
+fn shared(own: &mut [u8]) -> &[AtomicU8] {
+    // SAFETY: so many bytes, alike in layout, that nobody else refers to for as long.
+    unsafe { std::slice::from_raw_parts(own.as_mut_ptr().cast(), own.len()) }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
+use std::sync::atomic::AtomicU8;
 
 use crate::abi::SessionHandle;
 use crate::error::{CallError, ErrorKind};
@@ -96,12 +97,30 @@ impl Session {
         self.thread.calls.read(self.handle, buffer)
     }
 
+    /// As [`read`](Self::read), straight into memory that is shared with others, who may read and change it at
+    /// any time.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_shared(&self, buffer: &[AtomicU8]) -> Result<usize, CallError> {
+        self.thread.calls.read_shared(self.handle, buffer)
+    }
+
     /// Writes as much as there is room for.
     ///
     /// # Errors
     /// [`ErrorKind::WouldBlock`], [`ErrorKind::Reset`], [`ErrorKind::Ended`], [`ErrorKind::NotConnected`].
     pub fn write(&self, data: &[u8]) -> Result<usize, CallError> {
         self.thread.calls.write(self.handle, data, false)
+    }
+
+    /// As [`write`](Self::write), straight from memory that is shared with others: what they change meanwhile may
+    /// be sent changed or not.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_shared(&self, data: &[AtomicU8]) -> Result<usize, CallError> {
+        self.thread.calls.write_shared(self.handle, data)
     }
 
     /// As [`write`](Self::write), and VPP is to send it at once.

@@ -7,7 +7,7 @@ use core::ffi::c_void;
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use rustix::fd::{AsFd, BorrowedFd};
 
 use rustix::mm::{MapFlags, ProtFlags};
@@ -41,7 +41,7 @@ pub struct OutOfBounds {
 // SAFETY: the mapping lives as long as `owner`, which is shared by counting; all access goes
 // through raw copies and atomics that are valid from any thread.
 unsafe impl Send for Mapping {}
-// SAFETY: as for `Send`; no method hands out a reference into the memory.
+// SAFETY: as for `Send`; methods hand out references to atomics only.
 unsafe impl Sync for Mapping {}
 
 /// Unmaps when the last [`Mapping`] is gone.
@@ -227,6 +227,18 @@ impl Mapping {
         let word = place::<u64>(self, offset, size_of::<u64>())?;
         // SAFETY: as in `word32`.
         Ok(unsafe { AtomicU64::from_ptr(word.as_ptr()) })
+    }
+
+    /// The bytes at `offset`, for a foreign function that copies them there or from there.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`].
+    #[inline]
+    pub fn bytes(&self, offset: usize, len: usize) -> Result<&[AtomicU8], OutOfBounds> {
+        let bytes = self.range(offset, len)?;
+        // SAFETY: `range` checked that so many bytes are there; any alignment is right for them, and atomics
+        // allow that they change. The borrow of `self` keeps the memory mapped.
+        Ok(unsafe { core::slice::from_raw_parts(bytes.cast::<AtomicU8>(), len) })
     }
 
     /// Lets the kernel copy up to `len` bytes at `position` of a file straight to `offset`; returns how

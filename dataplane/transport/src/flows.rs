@@ -27,6 +27,9 @@ const NEWS: u64 = 0;
 /// Names the interface of the container's kernel for epoll; no connection has this name either.
 const KERNEL: u64 = 1;
 
+/// Names what is looked at in each round for epoll, likewise.
+const WAKER: u64 = 2;
+
 /// Flows by the names of their connections, and what is watched.
 #[derive(Debug)]
 pub(crate) struct Flows<K: Key> {
@@ -62,6 +65,11 @@ impl<K: Key> Flows<K> {
     pub(crate) fn watch_kernel(&self, tap: impl AsFd) -> rustix::io::Result<()> {
         let flags = EventFlags::IN | EventFlags::ET;
         epoll::add(&self.epoll, tap, EventData::new_u64(KERNEL), flags)
+    }
+
+    /// Wakes a sleeper as long as `what` can be read; who watches looks there in each round anyway.
+    pub(crate) fn watch_waker(&self, what: impl AsFd) -> rustix::io::Result<()> {
+        epoll::add(&self.epoll, what, EventData::new_u64(WAKER), EventFlags::IN)
     }
 
     /// Watches the socket of a session, or of what may become one.
@@ -204,7 +212,7 @@ impl<K: Key> Flows<K> {
                 looked.news = true;
             } else if name == KERNEL {
                 looked.kernel = true;
-            } else if !self.note(id, event.flags) {
+            } else if name != WAKER && !self.note(id, event.flags) {
                 other(id, event.flags);
             }
         }

@@ -17,9 +17,6 @@ slotmap::new_key_type! {
     pub(super) struct ConnectionKey;
 }
 
-/// Bytes that are copied at a time: what stays in the cache.
-const PIECE: usize = 64 << 10;
-
 /// How far a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -130,12 +127,11 @@ impl Party {
 pub(super) struct Parties {
     all: SlotMap<ConnectionKey, Party>,
     by_id: HashMap<ConnectionId, ConnectionKey>,
-    piece: Vec<u8>,
 }
 
 impl Parties {
     pub(super) fn new() -> Self {
-        Self { all: SlotMap::with_key(), by_id: HashMap::new(), piece: vec![0; PIECE] }
+        Self { all: SlotMap::with_key(), by_id: HashMap::new() }
     }
 
     pub(super) fn add(&mut self, party: Party) -> ConnectionKey {
@@ -169,8 +165,7 @@ impl Connections<ConnectionKey> for Parties {
     type One<'a> = Turn<'a>;
 
     fn one(&mut self, key: ConnectionKey) -> Turn<'_> {
-        let party = self.all.get_mut(key).expect("a flow's connection is there");
-        Turn { party, piece: &mut self.piece }
+        Turn(self.all.get_mut(key).expect("a flow's connection is there"))
     }
 
     fn close(&mut self, key: ConnectionKey, how: Closed) {
@@ -187,66 +182,59 @@ impl Connections<ConnectionKey> for Parties {
 }
 
 /// A connection that has its turn.
-pub(super) struct Turn<'a> {
-    party: &'a mut Party,
-    piece: &'a mut [u8],
-}
+pub(super) struct Turn<'a>(&'a mut Party);
 
 impl Connection for Turn<'_> {
     fn send_from(&mut self, memory: &Mapping, offset: usize, len: usize) -> usize {
-        let Some(session) = &self.party.session else { return 0 };
+        let Some(session) = &self.0.session else { return 0 };
         let room = match session.writable() {
             Ok(room) => room,
-            Err(error) => return self.party.stopped(error),
+            Err(error) => return self.0.stopped(error),
         };
-        let len = len.min(room).min(self.piece.len());
-        let piece = &mut self.piece[..len];
         // The place is within the mapping: the ring says so.
-        if len == 0 || memory.read(offset, piece).is_err() {
+        let Ok(bytes) = memory.bytes(offset, len.min(room)) else { return 0 };
+        if bytes.is_empty() {
             return 0;
         }
-        match session.write(piece) {
+        match session.write_shared(bytes) {
             Ok(sent) => sent,
             Err(error) => {
-                self.party.starved |= error.kind() == ErrorKind::WouldBlock;
-                self.party.stopped(error)
+                self.0.starved |= error.kind() == ErrorKind::WouldBlock;
+                self.0.stopped(error)
             }
         }
     }
 
     fn read_into(&mut self, memory: &Mapping, offset: usize, len: usize) -> usize {
-        let Some(session) = &self.party.session else { return 0 };
-        let len = len.min(self.piece.len());
-        let read = match session.read(&mut self.piece[..len]) {
+        let Some(session) = &self.0.session else { return 0 };
+        let Ok(room) = memory.bytes(offset, len) else { return 0 };
+        let read = match session.read_shared(room) {
             Ok(read) => read,
-            Err(error) => self.party.stopped(error),
+            Err(error) => self.0.stopped(error),
         };
-        self.party.observe();
-        if memory.write(offset, &self.piece[..read]).is_err() {
-            return 0;
-        }
+        self.0.observe();
         read
     }
 
     fn readable(&self) -> usize {
-        self.party.session.as_ref().and_then(|it| it.readable().ok()).unwrap_or(0)
+        self.0.session.as_ref().and_then(|it| it.readable().ok()).unwrap_or(0)
     }
 
     fn peer_ended(&self) -> bool {
-        self.party.incoming == Incoming::Drained
+        self.0.incoming == Incoming::Drained
     }
 
     fn failed(&self) -> bool {
-        self.party.incoming == Incoming::Failed
+        self.0.incoming == Incoming::Failed
     }
 
     fn end(&mut self) {
-        self.party.end_wanted = true;
-        self.party.observe();
-        if let Some(session) = &self.party.session
+        self.0.end_wanted = true;
+        self.0.observe();
+        if let Some(session) = &self.0.session
             && let Err(error) = session.shutdown(Shutdown::Write)
         {
-            self.party.stopped(error);
+            self.0.stopped(error);
         }
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Work {
     flows: Flows<ConnectionKey>,
     worker: Worker,
     last: u64,
+    /// The agent may have said something, or take more.
+    told: bool,
 }
 
 /// Why the work is over.
@@ -71,7 +73,7 @@ impl Work {
         let news = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         flows.watch_news(&channel, news)?;
         // Not edge-triggered: what was polled is no news, says libvppcom.
-        flows.watch_news(worker.as_fd(), EventFlags::IN)?;
+        flows.watch_waker(worker.as_fd())?;
         let set = worker.epoll()?;
         Ok(Self {
             channel,
@@ -82,6 +84,7 @@ impl Work {
             flows,
             worker,
             last: 1,
+            told: true,
         })
     }
 
@@ -157,14 +160,16 @@ impl Work {
     }
 
     fn round(&mut self) -> Result<bool, Over> {
-        let mut busy = self.messages()?;
+        let mut busy = std::mem::take(&mut self.told) && self.messages()?;
         busy |= self.news()?;
         busy |= self.flows.turns(&mut self.parties);
         Ok(busy)
     }
 
     fn look(&mut self, limit: Option<Duration>) -> bool {
-        self.flows.look(limit, |_, _| ()).any
+        let looked = self.flows.look(limit, |_, _| ());
+        self.told |= looked.news;
+        looked.any
     }
 
     fn tell(&mut self, message: ToAgent) -> Result<(), Gone> {
