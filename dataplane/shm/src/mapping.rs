@@ -365,6 +365,20 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn bytes_are_lent_within_the_mapping_alone_and_are_its_own() {
+        let mapping = Mapping::heap(64);
+        let lent = mapping.bytes(61, 3).unwrap();
+        lent[0].store(7, Ordering::Relaxed);
+        assert_eq!(mapping.read_array::<3>(61), Ok([7, 0, 0]));
+        mapping.write(63, &[9]).unwrap();
+        assert_eq!(lent[2].load(Ordering::Relaxed), 9);
+        assert_eq!(mapping.bytes(64, 0).map(<[AtomicU8]>::len), Ok(0));
+        for (offset, len) in [(62, 3), (65, 0), (1, usize::MAX)] {
+            assert!(mapping.bytes(offset, len).is_err(), "{len} bytes at {offset}");
+        }
+    }
+
+    #[test]
     fn copies_reach_exactly_the_mapping() {
         let mapping = Mapping::heap(4096);
         mapping.write(4090, b"sealed").expect("fits");
